@@ -1,0 +1,1 @@
+"""Bundle and good images in, recipe out; imports no torch."""

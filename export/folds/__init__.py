@@ -1,0 +1,25 @@
+"""The exact folds, in the order in which an export applies them; one fold is one file."""
+
+from vipx.export.folds.attention import AttentionFold
+from vipx.export.folds.fgp import FgpFold
+from vipx.export.folds.layer_norm import LayerNormFold
+from vipx.export.folds.layer_scale import LayerScaleFold
+from vipx.export.folds.meta_net import MetaNetFold
+from vipx.export.folds.pixels import PixelFold
+from vipx.export.folds.quick_gelu import QuickGeluFold
+from vipx.export.folds.text_prefix import TextPrefixFold
+from vipx.export.folds.two_class import TwoClassFold
+from vipx.export.folds.upsample import UpsampleFold
+
+BLOCK_FOLDS = (LayerScaleFold(), LayerNormFold(), AttentionFold(), QuickGeluFold())
+FOLDS = (
+    PixelFold(),
+    *BLOCK_FOLDS,
+    MetaNetFold(),
+    TextPrefixFold(),
+    FgpFold(),
+    TwoClassFold(),
+    UpsampleFold(),
+)
+
+__all__ = ["BLOCK_FOLDS", "FOLDS"]

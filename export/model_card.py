@@ -1,0 +1,46 @@
+"""The model card of a bundle: what a person must know before the bundle decides about parts."""
+
+from vipx.manifest import Manifest
+
+
+def model_card(manifest: Manifest) -> str:
+    """Write the card as Markdown, from the manifest alone."""
+    method, backbone, size = manifest.method, manifest.backbone, manifest.input
+    parity = "\n".join(
+        f"| {p.precision} | {d.output} | {d.statistic} | {d.run} | {d.measured:.2e} | {d.bound:.0e} |"
+        for p in manifest.parity
+        for d in p.differences
+    )
+    return f"""# {manifest.name}
+
+A vipx bundle: {method.name} ({method.preset}) as ONNX graphs, made by vipx {manifest.vipx_version} on
+{manifest.created}. Verify it with `vipx show` or `sha256sum --check manifest.sha256`.
+
+- Input: RGB bytes [batch, {size.height}, {size.width}, 3]; images are resized with Pillow's bicubic filter.
+- Output: score in [0, 1] (higher is more anomalous), patch map {size.rows}x{size.columns}, anomaly map
+  {size.height}x{size.width}. No threshold is inside; a verdict needs one, found on good parts of the product.
+- Backbone: {backbone.name}, sha256 `{backbone.sha256}`, {backbone.activation},
+  features of blocks {", ".join(map(str, method.feature_layers))}.
+- Checkpoint: {manifest.checkpoint.format} format, sha256 `{manifest.checkpoint.sha256}`.
+  {manifest.checkpoint.notes}
+- State words: normal `{method.normal_word}`, abnormal `{method.abnormal_word}` (the published training code
+  writes the abnormal word into both prompts).
+- Image score: mean of the top {method.top_k} patches of each layer; map smoothed with sigma {method.sigma} px.
+
+## What was measured at export
+
+Every graph was run by {manifest.parity[0].runtime} on the golden images and compared with the unfolded PyTorch
+model; absolute differences.
+
+| encoder | output | statistic | run | measured | bound |
+|---|---|---|---|---|---|
+{parity}
+
+Whether the model finds the defects of *your* parts was not measured: try it on parts you know.
+
+## Licences
+
+The graphs contain the weights of the backbone and of the checkpoint, under their own licences, which vipx does
+not change. Weights trained on MVTec AD come from data under CC BY-NC-SA 4.0, which excludes commercial use:
+train on data that allows it before you inspect for money. Ask a lawyer, not this file.
+"""

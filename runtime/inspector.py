@@ -1,0 +1,180 @@
+"""The inspector: a bundle and an image in; score, heat map and verdict out."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from vipx.bundle import Bundle, read_bundle
+from vipx.errors import EngineError, UsageError
+from vipx.images import read_image, resize_image
+from vipx.manifest import Precision
+from vipx.runtime.engines.engine import Engine, EngineOptions
+from vipx.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from vipx.verdict import Verdict, check_threshold, decide
+
+OpenEngine = Callable[[Path, EngineOptions], Engine]
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds of each step for one image; `decode` is 0 where pixels were given."""
+
+    decode: float
+    resize: float
+    encoder: float
+    prompts: float
+    heads: float
+
+    @property
+    def total(self) -> float:
+        """Milliseconds from the file to the heat map."""
+        return self.decode + self.resize + self.encoder + self.prompts + self.heads
+
+    def record(self) -> dict[str, float]:
+        """Give the steps and their total as plain data, rounded to a microsecond."""
+        steps = asdict(self) | {"total": self.total}
+        return {name: round(value, 3) for name, value in steps.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The answer for one image.
+
+    Attributes:
+        score: Anomaly score in [0, 1]; higher is more anomalous.
+        anomaly_map: Float32 in [0, 1] at the model's input size.
+        patch_map: The same before up-sampling and smoothing.
+        verdict: OK, NG or REVIEW; ERROR where the score is not a number.
+        threshold: What the score was compared with, if anything.
+        reason: The verdict's reason in one sentence.
+        timings: Where the time went.
+    """
+
+    score: float
+    anomaly_map: Float[ndarray, "height width"]
+    patch_map: Float[ndarray, "rows columns"]
+    verdict: Verdict
+    threshold: float | None
+    reason: str
+    timings: Timings
+
+
+class Inspector:
+    """Runs a verified bundle; opened once, used for many images, from one thread at a time.
+
+    Example:
+        with Inspector.open(Path("part.vipx"), threshold=0.6) as inspector:
+            print(inspector.inspect(Path("photo.png")).verdict)
+    """
+
+    def __init__(
+        self, bundle: Bundle, engines: tuple[Engine, Engine, Engine], threshold: float | None
+    ) -> None:
+        self.bundle = bundle
+        self.threshold = None if threshold is None else check_threshold(threshold)
+        self._encoder, self._prompts, self._heads = engines
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        precision: Precision | None = None,
+        threshold: float | None = None,
+        options: EngineOptions = EngineOptions(),  # noqa: B008 - frozen
+        open_engine: OpenEngine = OnnxRuntimeEngine,
+    ) -> "Inspector":
+        """Verify a bundle and start its graphs.
+
+        Args:
+            path: The bundle's folder.
+            precision: Which encoder; without it the one that the bundle names first.
+            threshold: Scores from here on are NG; without it every verdict is REVIEW.
+            options: Device and threads.
+            open_engine: Starts one graph; ONNX Runtime by default.
+
+        Raises:
+            BundleError: The bundle cannot be trusted.
+            EngineError: The engine or the device is not there.
+            UsageError: The bundle has no encoder of this precision, or the threshold is no number in (0, 1].
+        """
+        bundle = read_bundle(path)
+        graphs = bundle.manifest.graphs
+        encoder = bundle.manifest.encoder(precision)
+        if encoder is None:
+            held = ", ".join(e.precision for e in graphs.encoders)
+            raise UsageError(
+                f"{path}: has no {precision} encoder (it has: {held}); export it again with it"
+            )
+        files = (encoder.file, graphs.prompts, graphs.heads)
+        first, second, third = (open_engine(path / file, options) for file in files)
+        return cls(bundle, (first, second, third), threshold)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels of the model's input and of every heat map."""
+        return self.bundle.manifest.input.height, self.bundle.manifest.input.width
+
+    def inspect(self, image: Path | UInt8[ndarray, "height width 3"]) -> Inspection:
+        """Inspect an image file, or RGB pixels of any size.
+
+        Raises:
+            ImageError: The file cannot be read.
+            EngineError: The engine failed.
+        """
+        start = perf_counter()
+        pixels = read_image(image) if isinstance(image, Path) else image
+        decoded = perf_counter()
+        height, width = self.size
+        resized = resize_image(pixels, height=height, width=width)
+        ready = perf_counter()
+        return self._run(resized, decode=decoded - start, resize=ready - decoded)
+
+    def _run(
+        self, image: UInt8[ndarray, "height width 3"], *, decode: float, resize: float
+    ) -> Inspection:
+        start = perf_counter()
+        features = self._encoder.run({"image": image[None]})
+        encoded = perf_counter()
+        texts = self._prompts.run({"global_feature": features["global_feature"]})
+        prompted = perf_counter()
+        result = self._heads.run({"patch_features": features["patch_features"], **texts})
+        done = perf_counter()
+        seconds = (decode, resize, encoded - start, prompted - encoded, done - prompted)
+        score = float(result["score"][0])
+        decision = decide(score, self.threshold)
+        return Inspection(
+            score=score,
+            anomaly_map=self._checked_map(result["anomaly_map"][0]),
+            patch_map=result["patch_map"][0],
+            verdict=decision.verdict,
+            threshold=self.threshold,
+            reason=decision.reason,
+            timings=Timings(*(1000 * s for s in seconds)),
+        )
+
+    def _checked_map(self, anomaly_map: ndarray) -> Float[ndarray, "height width"]:
+        if anomaly_map.shape != self.size:
+            raise EngineError(f"heads gave a map of {anomaly_map.shape}, expected {self.size}")
+        return anomaly_map
+
+    def close(self) -> None:
+        """Free all engines."""
+        for engine in (self._encoder, self._prompts, self._heads):
+            engine.close()
+
+    def __enter__(self) -> "Inspector":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,133 @@
+"""Inspects many images: one row for each, in input order, whether or not it can be read."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+
+from vipx.errors import InputError
+from vipx.images import ImageListing, ListedImage, read_image
+from vipx.runtime.heatmaps import overlay, write_npy_atomically, write_png_atomically
+from vipx.runtime.inspector import Inspection, Inspector
+from vipx.verdict import Verdict
+
+MapFormat = Literal["npy", "png", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The answer for one image; `map` and `overlay` are paths of files written, if any.
+
+    Where there is no score, `verdict` is ERROR and `failure` says whose fault it was: `input` for an image that
+    cannot be read, `engine` for a score that is not a number.
+    """
+
+    path: str
+    score: float | None
+    verdict: str
+    threshold: float | None
+    reason: str
+    map: str | None = None
+    overlay: str | None = None
+    timings_ms: dict[str, float] | None = None
+    failure: Literal["input", "engine"] | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Give the row as plain data for JSON."""
+        return asdict(self)
+
+
+class MapWriter:
+    """Writes heat maps below a folder, named after their images.
+
+    A map is `NAME.EXT.npy` (float32, [height, width] at the model's input size), an overlay
+    `NAME.EXT.png` (at the image's own size). Images of a folder keep their place below it; where two images
+    would share a name, the later one gets `-2`, `-3`, ... .
+    """
+
+    def __init__(self, folder: Path, kind: MapFormat) -> None:
+        _make_folder(folder)
+        self._folder, self._kind = folder, kind
+        self._taken: set[Path] = set()
+
+    def write(
+        self, image: ListedImage, pixels: np.ndarray, result: Inspection
+    ) -> tuple[str | None, str | None]:
+        """Write what was asked for; gives the paths of map and overlay."""
+        stem = self._unique(image.relative)
+        _make_folder(stem.parent)
+        map_path = overlay_path = None
+        if self._kind in ("npy", "both"):
+            map_path = stem.with_name(f"{stem.name}.npy")
+            write_npy_atomically(map_path, result.anomaly_map)
+        if self._kind in ("png", "both"):
+            overlay_path = stem.with_name(f"{stem.name}.png")
+            write_png_atomically(overlay_path, overlay(pixels, result.anomaly_map))
+        return _text(map_path), _text(overlay_path)
+
+    def _unique(self, relative: Path) -> Path:
+        candidate, number = relative, 1
+        while candidate in self._taken:
+            number += 1
+            candidate = relative.with_name(f"{relative.name}-{number}")
+        self._taken.add(candidate)
+        return self._folder / candidate
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot hold heat maps ({error.strerror})") from error
+
+
+def inspect_images(
+    inspector: Inspector, listing: ImageListing, maps: MapWriter | None
+) -> Iterator[Row]:
+    """Inspect images one after the other; one that cannot be read gives a row with its error."""
+    for image in listing.images:
+        try:
+            yield _inspect(inspector, image, maps)
+        except InputError as error:
+            yield _failure(image, inspector.threshold, str(error), "input")
+
+
+def _inspect(inspector: Inspector, image: ListedImage, maps: MapWriter | None) -> Row:
+    start = perf_counter()
+    pixels = read_image(image.path)
+    decode = 1000 * (perf_counter() - start)
+    result = inspector.inspect(pixels)
+    if result.verdict is Verdict.ERROR:
+        return _failure(image, result.threshold, result.reason, "engine")
+    written = maps.write(image, pixels, result) if maps else (None, None)
+    timings = replace(result.timings, decode=decode)
+    return Row(
+        path=str(image.path),
+        score=result.score,
+        verdict=result.verdict.value,
+        threshold=result.threshold,
+        reason=result.reason,
+        map=written[0],
+        overlay=written[1],
+        timings_ms=timings.record(),
+    )
+
+
+def _failure(
+    image: ListedImage, threshold: float | None, reason: str, failure: Literal["input", "engine"]
+) -> Row:
+    return Row(
+        path=str(image.path),
+        score=None,
+        verdict=Verdict.ERROR.value,
+        threshold=threshold,
+        reason=reason,
+        failure=failure,
+    )
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

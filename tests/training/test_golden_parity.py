@@ -1,0 +1,117 @@
+"""ViP2-CLIP in PyTorch gives what the published code gave on the same weights."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.golden_case import AVAILABLE
+from vipx.training.methods.vip2clip.method import Prediction, Vip2Clip, predict
+from vipx.training.methods.vip2clip.objective import Losses, optimiser, training_step
+
+# The key bias adds the same number to every logit of a softmax: its gradient is 0, and what is measured,
+# here and in the published code, is rounding. Adam turns that noise into steps of +-1e-5.
+ROUNDING_ONLY = "fgp.k_proj_pre_1.bias"
+_FGP = {
+    "q_proj_pre": "query",
+    "k_proj_pre_1": "key",
+    "v_proj_pre_1": "value",
+    "proj_post_t": "output",
+}
+
+cases = pytest.mark.parametrize("name", sorted(AVAILABLE))
+
+
+@pytest.fixture(scope="module")
+def predictions() -> dict[str, Prediction]:
+    made = {}
+    for name, case in AVAILABLE.items():
+        detector = case.detector()
+        made[name] = predict(detector.backbone, detector.method, case.pixels(case.image_paths()))
+    return made
+
+
+@pytest.fixture(scope="module")
+def steps() -> dict[str, tuple[Losses, Vip2Clip]]:
+    made = {}
+    for name, case in AVAILABLE.items():
+        detector = case.detector()
+        pixels, labels, masks = case.step_batch()
+        with torch.no_grad():
+            features = detector.backbone(pixels)
+        adam = optimiser(detector.method)
+        losses = training_step(
+            detector.backbone, detector.method, adam, features=features, labels=labels, masks=masks
+        )
+        made[name] = losses, detector.method
+    return made
+
+
+@cases
+def test_scores_and_maps_are_the_published_ones(
+    predictions: dict[str, Prediction], name: str
+) -> None:
+    expected = AVAILABLE[name].expected
+    assert np.abs(predictions[name].scores - expected["scores"]).max() <= 1e-6
+    assert np.abs(predictions[name].anomaly_maps - expected["maps"]).max() <= 1e-5
+
+
+@cases
+def test_features_are_the_published_ones(predictions: dict[str, Prediction], name: str) -> None:
+    expected = AVAILABLE[name].expected
+    for key in ("global_feature", "text_embeddings"):
+        assert np.abs(getattr(predictions[name], key) - expected[key]).max() <= 2e-6
+
+
+@cases
+def test_losses_of_one_step_are_the_published_ones(
+    steps: dict[str, tuple[Losses, Vip2Clip]], name: str
+) -> None:
+    losses, expected = steps[name][0], AVAILABLE[name].step
+    for key in ("cross_entropy", "focal", "dice_anomalous", "dice_normal", "total"):
+        assert getattr(losses, key).item() == pytest.approx(expected[key], rel=1e-5)
+
+
+@cases
+def test_gradient_norms_of_one_step_are_the_published_ones(
+    steps: dict[str, tuple[Losses, Vip2Clip]], name: str
+) -> None:
+    expected = dict(AVAILABLE[name].step["gradient_norms"])
+    assert expected.pop(ROUNDING_ONLY) < 1e-5
+    assert _ours(steps[name][1], ROUNDING_ONLY, gradient=True).norm() < 1e-5
+    for key, norm in expected.items():
+        assert _ours(steps[name][1], key, gradient=True).norm().item() == pytest.approx(
+            norm, rel=1e-3
+        )
+
+
+@cases
+def test_parameter_sums_after_one_adam_step_are_the_published_ones(
+    steps: dict[str, tuple[Losses, Vip2Clip]], name: str
+) -> None:
+    expected = dict(AVAILABLE[name].step["parameter_sums_after_one_adam_step"])
+    bias = _ours(steps[name][1], ROUNDING_ONLY, gradient=False)
+    # At most every element steps the other way: 2 x 1e-5 each.
+    assert bias.double().sum().item() == pytest.approx(
+        expected.pop(ROUNDING_ONLY), abs=2e-5 * bias.numel()
+    )
+    for key, total in expected.items():
+        value = _ours(steps[name][1], key, gradient=False).double().sum().item()
+        assert value == pytest.approx(total, rel=1e-4, abs=1e-4)
+
+
+def _ours(method: Vip2Clip, published: str, *, gradient: bool) -> Tensor:
+    """Find the published parameter in our modules."""
+    module, _, name = published.partition(".")
+    values = {
+        key: value.grad if gradient else value.detach() for key, value in method.named_parameters()
+    }
+    if name in ("ctx_pos", "ctx_neg"):
+        return values["ica.context"][int(name == "ctx_neg")]  # type: ignore[index]
+    for theirs, ours in _FGP.items():
+        name = name.replace(theirs, ours)
+    name = name.replace("cls_prompter.fc", "meta_net.mlps").replace("cls_prompter", "meta_net")
+    name = name.replace("cls_ctx", "class_context").replace("prompt_temp_l1", "unused_temperature")
+    value = values[f"{module}.{name}"]
+    assert value is not None
+    return value

@@ -1,0 +1,130 @@
+"""Metrics against the published code's numbers, against brute force, and on one-class data."""
+
+import json
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from skimage.measure import label
+
+from vipx.errors import InputError
+from vipx.training import metrics
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "metrics_a"
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, np.ndarray]:
+    with np.load(GOLDEN / "maps.npz") as arrays_:
+        return dict(arrays_)
+
+
+def test_every_metric_reproduces_the_published_numbers(golden: dict[str, np.ndarray]) -> None:
+    expected = json.loads((GOLDEN / "expected.json").read_text())
+    labels, scores = golden["labels"], golden["scores"]
+    masks, maps = golden["masks"], golden["maps"]
+    got = metrics.measured(labels, scores, masks, maps)
+    for name, value in (
+        ("image-auroc", got.image_auroc),
+        ("image-ap", got.image_ap),
+        ("image-f1", got.image_f1_max),
+        ("pixel-auroc", got.pixel_auroc),
+        ("pixel-f1", got.pixel_f1_max),
+        ("pixel-aupro", got.aupro),
+        ("pixel-f1-threshold", metrics.pixel_f1_threshold(masks, maps)),
+    ):
+        assert value == pytest.approx(expected[name], abs=1e-6), name
+
+
+def test_exact_aupro_stays_near_the_published_one(golden: dict[str, np.ndarray]) -> None:
+    masks, maps = golden["masks"], golden["maps"]
+    exact = metrics.aupro(masks, maps, mode="exact")
+    official = metrics.aupro(masks, maps, mode="official")
+    assert exact == pytest.approx(official, abs=0.03)
+
+
+def brute_force_aupro(masks: np.ndarray, maps: np.ndarray) -> float:
+    """Every threshold, every region, one by one; then numpy's interpolation."""
+    points = [(0.0, 0.0)]
+    for threshold in np.unique(maps)[::-1]:
+        found = maps >= threshold
+        overlaps = []
+        for mask, hit in zip(masks, found, strict=True):
+            numbered = label(mask, connectivity=2)
+            overlaps += [hit[numbered == one].mean() for one in range(1, numbered.max() + 1)]
+        points.append((float(found[~masks].mean()), float(np.mean(overlaps))))
+    fine = np.array(points)
+    area = 0.0
+    for (x0, y0), (x1, y1) in pairwise(fine):
+        if x0 >= 0.3:
+            break
+        if x1 > 0.3:
+            x1, y1 = 0.3, y0 + (y1 - y0) * (0.3 - x0) / (x1 - x0)
+        area += (x1 - x0) * (y0 + y1) / 2
+    return area / 0.3
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    masks=arrays(np.bool_, (2, 5, 7)),
+    # Few levels, so that many pixels share a value.
+    levels=arrays(np.int64, (2, 5, 7), elements=st.integers(0, 9)),
+)
+def test_exact_aupro_equals_brute_force(masks: np.ndarray, levels: np.ndarray) -> None:
+    maps = levels / 9.0
+    got = metrics.aupro(masks, maps, mode="exact")
+    if not masks.any() or masks.all():
+        assert got is None
+    else:
+        assert got == pytest.approx(brute_force_aupro(masks, maps), abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    labels=arrays(np.bool_, 12),
+    levels=arrays(np.int64, 12, elements=st.integers(0, 5)),
+)
+def test_auroc_is_the_chance_that_an_anomaly_scores_higher(
+    labels: np.ndarray, levels: np.ndarray
+) -> None:
+    scores = levels.astype(np.float64)
+    got = metrics.image_auroc(labels, scores)
+    if not labels.any() or labels.all():
+        assert got is None
+        return
+    pairs = scores[labels][:, None] - scores[~labels][None, :]
+    assert got == pytest.approx(float((pairs > 0).mean() + 0.5 * (pairs == 0).mean()))
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_one_class_leaves_every_metric_undefined(value: int) -> None:
+    labels, scores = np.full(4, value), np.linspace(0, 1, 4)
+    masks, maps = np.full((4, 3, 5), value), np.linspace(0, 1, 60).reshape(4, 3, 5)
+    got = asdict(metrics.measured(labels, scores, masks, maps))
+    assert set(got.values()) == {None}
+    assert metrics.pixel_f1_threshold(masks, maps) is None
+
+
+def test_a_perfect_map_reaches_one() -> None:
+    masks = np.zeros((1, 8, 9), np.bool_)
+    masks[0, 2:4, 3:6] = True
+    assert metrics.aupro(masks, masks.astype(np.float64), mode="exact") == pytest.approx(1.0)
+    assert metrics.pixel_auroc(masks, masks.astype(np.float64)) == pytest.approx(1.0)
+
+
+def test_a_constant_map_has_no_published_aupro_but_never_nan() -> None:
+    masks = np.zeros((1, 8, 9), np.bool_)
+    masks[0, 2:4, 3:6] = True
+    flat = np.full(masks.shape, 0.5)
+    assert metrics.aupro(masks, flat, mode="official") is None
+    assert metrics.aupro(masks, flat, mode="exact") == pytest.approx(0.15)
+
+
+def test_values_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(InputError, match="finite"):
+        metrics.image_auroc(np.array([0, 1]), np.array([0.0, np.nan]))

@@ -1,0 +1,1 @@
+"""Surfaces that fill the picture."""

@@ -1,0 +1,1 @@
+"""Single parts and assemblies upon a ground."""

@@ -1,0 +1,124 @@
+"""From checkpoints to models and back: vipx's own folder, or the published pickle."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from pydantic import JsonValue
+
+from vipx import __version__
+from vipx.checkpoint import (
+    CheckpointDescription,
+    read_checkpoint,
+    read_description,
+    write_checkpoint,
+)
+from vipx.errors import CheckpointError, VipxError
+from vipx.hashing import file_sha256
+from vipx.training.methods.vip2clip.configuration import Vip2ClipConfig
+from vipx.training.methods.vip2clip.method import Vip2Clip
+from vipx.training.methods.vip2clip.published import method_from_published
+from vipx.training.model.backbone import Backbone
+from vipx.training.model.vision import VisionOptions
+
+T = TypeVar("T", Vip2ClipConfig, VisionOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedMethod:
+    """A method with its learned parameters, and what the checkpoint says of its surroundings.
+
+    `description` is None for the published format, which holds parameters alone. `sha256` is the hash of the
+    published file, or of our parameters' file.
+    """
+
+    method: Vip2Clip
+    description: CheckpointDescription | None
+    sha256: str
+
+
+def save_method(
+    path: Path,
+    method: Vip2Clip,
+    backbone: Backbone,
+    *,
+    training: Mapping[str, JsonValue],
+    overwrite: bool = False,
+) -> None:
+    """Write a checkpoint of the learned parameters, naming the backbone that they belong to."""
+    parameters = {name: value.detach().cpu().numpy() for name, value in method.state_dict().items()}
+    write_checkpoint(
+        path,
+        parameters,
+        overwrite=overwrite,
+        vipx_version=__version__,
+        method=method.method,
+        config=asdict(method.config),
+        vision=_plain(asdict(backbone.vision.options)),
+        backbone=asdict(backbone.identity),
+        training=dict(training),
+    )
+
+
+def peek(path: Path) -> CheckpointDescription | None:
+    """Read what a checkpoint says of its backbone and input; None for the published format."""
+    return read_description(path) if path.is_dir() else None
+
+
+def load_method(path: Path, config: Vip2ClipConfig) -> LoadedMethod:
+    """Load a checkpoint folder of vipx, or a published `.pth`.
+
+    Args:
+        path: Folder or file.
+        config: Scoring choices for the published format; a folder brings its own.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be trusted or understood.
+    """
+    if not path.is_dir():
+        method = method_from_published(path, config)
+        return LoadedMethod(method.eval(), None, file_sha256(path))
+    checkpoint = read_checkpoint(path)
+    description = checkpoint.description
+    state = {name: torch.from_numpy(value) for name, value in checkpoint.parameters.items()}
+    try:
+        dim = state["fgp.query.weight"].shape[0]
+        method = Vip2Clip(config_from(description, path), dim=dim, template=state["ica.template"])
+        method.load_state_dict(state)
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"{path}: parameters do not fit the configuration: {reason}"
+        ) from error
+    return LoadedMethod(method.eval(), description, description.parameters_sha256)
+
+
+def config_from(description: CheckpointDescription, path: Path) -> Vip2ClipConfig:
+    """Read the method's configuration from a description."""
+    return _record(Vip2ClipConfig, description.config, path)
+
+
+def vision_from(description: CheckpointDescription, path: Path) -> VisionOptions:
+    """Read the vision tower's options from a description."""
+    return _record(VisionOptions, description.vision, path)
+
+
+def _record(kind: type[T], values: Mapping[str, Any], path: Path) -> T:
+    known = {field.name for field in fields(kind)}
+    if unknown := set(values) - known:
+        raise CheckpointError(
+            f"{path}: unknown settings {sorted(unknown)}; use the vipx that wrote it"
+        )
+    frozen: dict[str, Any] = {
+        key: tuple(v) if isinstance(v, list) else v for key, v in values.items()
+    }
+    try:
+        return kind(**frozen)
+    except (TypeError, VipxError) as error:
+        raise CheckpointError(f"{path}: settings cannot be used: {error}") from error
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, JsonValue]:
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}

@@ -1,0 +1,76 @@
+"""The choices that make up a ViP2-CLIP, and the two presets."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from vipx.errors import UsageError
+
+Preset = Literal["official", "paper"]
+PRESETS: tuple[Preset, ...] = ("official", "paper")
+
+
+@dataclass(frozen=True, slots=True)
+class Vip2ClipConfig:
+    """What is learned and how patches are scored; numbers of the published code by default.
+
+    Attributes:
+        preset: `official` is the published code's behaviour, `paper` the text's where the two differ.
+        context_tokens: Learnable tokens before the state word, one set for each state.
+        class_tokens: Tokens that the image conditions, shared by both states.
+        meta_net_width: Hidden width of each of the Meta-Net's MLPs.
+        normal_word: State word of the normal prompt. The published code writes `damaged` into both.
+        abnormal_word: State word of the abnormal prompt.
+        fgp_heads: Attention heads of the FGP.
+        fgp_scale: `none` for plain dot products, `inverse_sqrt` for 1/sqrt(head width).
+        image_score: `official` pools the cosines of all layers' top patches before one softmax; `paper`
+            takes the cosine with each layer's mean top-k feature and averages the layers' probabilities.
+        temperature: Divisor of every cosine.
+        top_k: Patches of each layer that make the image score.
+        sigma: Deviation in pixels of the Gaussian that smooths the anomaly map.
+    """
+
+    preset: Preset = "official"
+    context_tokens: int = 7
+    class_tokens: int = 3
+    meta_net_width: int = 384
+    normal_word: str = "damaged"
+    abnormal_word: str = "damaged"
+    fgp_heads: int = 8
+    fgp_scale: Literal["none", "inverse_sqrt"] = "none"
+    image_score: Literal["official", "paper"] = "official"
+    temperature: float = 0.07
+    top_k: int = 50
+    sigma: float = 8.0
+
+    def __post_init__(self) -> None:
+        counts = {
+            "context tokens": self.context_tokens,
+            "class tokens": self.class_tokens,
+            "Meta-Net width": self.meta_net_width,
+            "FGP heads": self.fgp_heads,
+            "top-k": self.top_k,
+        }
+        for name, value in counts.items():
+            if value < 1:
+                raise UsageError(f"{name}: expected at least 1, got {value}")
+        if not self.sigma >= 0 or not self.temperature > 0:
+            raise UsageError(
+                f"expected sigma >= 0 and temperature > 0, got {self.sigma} and {self.temperature}"
+            )
+
+
+def preset_config(
+    preset: Preset,
+    **changes: Any,  # noqa: ANN401 - the fields of Vip2ClipConfig, by name
+) -> Vip2ClipConfig:
+    """Give a preset with some of its numbers changed."""
+    config = Vip2ClipConfig()
+    if preset == "paper":
+        config = replace(
+            config,
+            preset="paper",
+            normal_word="good",
+            fgp_scale="inverse_sqrt",
+            image_score="paper",
+        )
+    return replace(config, **changes)

@@ -1,0 +1,1 @@
+"""The frozen CLIP: its weights, its vision tower and its text tower."""

@@ -1,0 +1,8 @@
+"""The model inside vipx, and the demo that shows what it does."""
+
+from pathlib import Path
+
+# Trained and exported by this project's own code on drawn parts: docs/demo-model.md.
+DEMO_BUNDLE = Path(__file__).parent / "bundle.vipx"
+
+__all__ = ["DEMO_BUNDLE"]

@@ -1,0 +1,82 @@
+"""Folders that exist whole or not at all."""
+
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vipx.errors import ResourceError, UsageError
+
+_PARTIAL = re.compile(r"\.partial-(\d+)-[0-9a-f]{8}$")
+
+
+@contextmanager
+def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder beside `path` that becomes `path` when the block ends without error.
+
+    A process killed inside the block leaves no `path`, only a hidden `.NAME.partial-PID-…`, which the next
+    writer to the same path removes.
+
+    Raises:
+        UsageError: `path` exists and `overwrite` is false.
+        ResourceError: The disk is full or read-only.
+    """
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link at the target itself
+    if os.path.lexists(path) and not overwrite:
+        raise UsageError(f"{path}: already exists; choose another name or pass --overwrite")
+    partial = path.parent / f".{path.name}.partial-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        partial.mkdir()
+        try:
+            yield partial
+            _flush(partial)
+            _put_in_place(partial, path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _put_in_place(partial: Path, path: Path) -> None:
+    """Rename; an old folder steps aside first, since a folder cannot replace one that holds files."""
+    if not os.path.lexists(path):
+        partial.rename(path)
+        return
+    aside = path.parent / f".{path.name}.partial-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    path.rename(aside)
+    partial.rename(path)
+    if aside.is_dir() and not aside.is_symlink():
+        shutil.rmtree(aside)
+    else:
+        aside.unlink()
+
+
+def _flush(folder: Path) -> None:
+    """Bring contents to the disk before the name: a power cut must not leave a named folder of empty files."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with (Path(root) / name).open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what writers to this path left when they were killed."""
+    for leftover in path.parent.glob(f".{path.name}.partial-*"):
+        match = _PARTIAL.search(leftover.name)
+        if match and not _alive(int(match[1])):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

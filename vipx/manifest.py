@@ -1,0 +1,151 @@
+"""The manifest of a bundle: what is in it, where it came from, and what it was measured to do."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+Precision = Literal["fp32", "fp16"]
+Statistic = Literal["max", "mean", "p99.9"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# A name inside the bundle: no separators but '/', no leading dot, never upwards.
+FileName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)?$")
+]
+
+
+class Record(BaseModel):
+    """A strict, frozen record: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FileRecord(Record):
+    """Hash and size in bytes of one file."""
+
+    sha256: Sha256
+    size: Annotated[int, Field(ge=0)]
+
+
+class BackboneRecord(Record):
+    """The CLIP that the bundle was made from."""
+
+    name: str
+    sha256: Sha256
+    activation: Literal["quick_gelu", "gelu"]
+    pos_embed_resample: Literal["bilinear", "bicubic", "bicubic-antialias"]
+    cls_ln_post: bool
+    patch_size: tuple[int, int]
+    vision_width: int
+    vision_layers: int
+    text_width: int
+    text_layers: int
+    embed_dim: int
+    pixel_mean: tuple[float, float, float]
+    pixel_deviation: tuple[float, float, float]
+
+
+class CheckpointRecord(Record):
+    """The learned parameters that the bundle was made from."""
+
+    sha256: Sha256
+    format: Literal["vipx", "published"]
+    notes: str = ""
+
+
+class MethodRecord(Record):
+    """What is learned and how patches are scored (methods/vip2clip.md)."""
+
+    name: Literal["vip2clip"]
+    preset: Literal["official", "paper"]
+    normal_word: str
+    abnormal_word: str
+    context_tokens: int
+    class_tokens: int
+    fgp_heads: int
+    fgp_scale: Literal["none", "inverse_sqrt"]
+    image_score: Literal["official", "paper"]
+    temperature: float
+    top_k: int
+    sigma: float
+    feature_layers: tuple[int, ...]
+
+
+class InputRecord(Record):
+    """The image that the graphs take: uint8 RGB [batch, height, width, 3]."""
+
+    height: Annotated[int, Field(ge=1)]
+    width: Annotated[int, Field(ge=1)]
+    rows: Annotated[int, Field(ge=1)]
+    columns: Annotated[int, Field(ge=1)]
+    resize: Literal["pillow-bicubic"] = "pillow-bicubic"
+
+
+class EncoderRecord(Record):
+    """One precision of the vision encoder."""
+
+    precision: Precision
+    file: FileName
+
+
+class GraphsRecord(Record):
+    """The ONNX files; one precision or more of the encoder, and one tail for all of them."""
+
+    opset: int
+    encoders: Annotated[tuple[EncoderRecord, ...], Field(min_length=1)]
+    prompts: FileName
+    heads: FileName
+
+
+class Difference(Record):
+    """One measured difference beside its bound.
+
+    `chain` runs encoder, prompts and heads on one image at a time, `batch` on all at once; `alone` runs prompts
+    and heads on the reference's own features.
+    """
+
+    output: str
+    statistic: Statistic
+    run: Literal["chain", "batch", "alone"]
+    measured: float
+    bound: float
+
+
+class ParityRecord(Record):
+    """What the parity gate measured for one precision, on the golden images."""
+
+    precision: Precision
+    runtime: str
+    differences: tuple[Difference, ...]
+
+
+class GoldensRecord(Record):
+    """Images at the input size (PNG) and what the unfolded model answers to them (npz)."""
+
+    images: Annotated[tuple[FileName, ...], Field(min_length=1)]
+    expected: FileName
+
+
+class Manifest(Record):
+    """The whole manifest; `files` lists every file of the bundle but the manifest and its hash."""
+
+    schema_version: Literal[1]
+    vipx_version: str
+    created: str
+    name: str
+    method: MethodRecord
+    backbone: BackboneRecord
+    checkpoint: CheckpointRecord
+    input: InputRecord
+    graphs: GraphsRecord
+    folds: tuple[str, ...]
+    goldens: GoldensRecord
+    parity: tuple[ParityRecord, ...]
+    files: dict[FileName, FileRecord]
+
+    def encoder(self, precision: Precision | None) -> EncoderRecord | None:
+        """Find the encoder of a precision; without one, the first, which the exporter asked for first."""
+        if precision is None:
+            return self.graphs.encoders[0]
+        return next((e for e in self.graphs.encoders if e.precision == precision), None)
