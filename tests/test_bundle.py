@@ -112,7 +112,9 @@ def test_weights_outside_the_bundle_are_refused_though_all_hashes_are_right(
         read_bundle(bundle)
 
 
-@pytest.mark.parametrize("name", ["../up.onnx", "/abs.onnx", "a/../b.onnx", ".hid", "a//b", "a/b/c"])
+@pytest.mark.parametrize(
+    "name", ["../up.onnx", "/abs.onnx", "a/../b.onnx", ".hid", "a//b", "a/b/c"]
+)
 def test_a_manifest_cannot_name_files_elsewhere(bundle: Path, name: str) -> None:
     record = json.loads((bundle / MANIFEST).read_text())
     record["graphs"]["heads"] = name

@@ -1,5 +1,6 @@
 """The scan without the onnx package finds exactly the paths that the onnx package would follow."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import onnx
@@ -62,10 +63,8 @@ def test_garbage_is_refused_or_names_nothing_and_never_hangs(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "garbage.onnx"
     path.write_bytes(data)
-    try:
-        external_data_paths(path)
-    except BundleError as error:
-        assert "garbage.onnx" in str(error)
+    with suppress(BundleError):
+        assert all(isinstance(name, str) for name in external_data_paths(path))
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:

@@ -28,7 +28,10 @@ def test_scores_from_the_threshold_on_are_ng(score: float, threshold: float) -> 
 @given(unit, unit, st.floats(0, 1, exclude_min=True))
 def test_a_higher_score_is_never_better(low: float, high: float, threshold: float) -> None:
     low, high = sorted((low, high))
-    assert not (decide(low, threshold).verdict is Verdict.NG and decide(high, threshold).verdict is Verdict.OK)
+    assert not (
+        decide(low, threshold).verdict is Verdict.NG
+        and decide(high, threshold).verdict is Verdict.OK
+    )
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf, -0.1, 1.1])

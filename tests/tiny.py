@@ -1,5 +1,7 @@
 """A seeded CLIP of a few thousand weights, and what hangs on it."""
 
+from typing import Any
+
 import numpy as np
 import open_clip
 import torch
@@ -51,23 +53,23 @@ def tiny_clip(
     return model.eval().requires_grad_(False)
 
 
-def tiny_backbone(options: VisionOptions | None = None, **shape: object) -> Backbone:
-    loaded = LoadedClip(tiny_clip(**shape), "tiny", NO_HASH)  # type: ignore[arg-type]
+def tiny_backbone(options: VisionOptions | None = None, **shape: Any) -> Backbone:
+    loaded = LoadedClip(tiny_clip(**shape), "tiny", NO_HASH)
     return Backbone(loaded, options or VisionOptions(height=24, width=40, feature_layers=(1, 2)))
 
 
-def tiny_config(**changes: object) -> Vip2ClipConfig:
-    defaults = {"fgp_heads": 4, "meta_net_width": 8, "top_k": 5, "sigma": 2.0}
-    return Vip2ClipConfig(**(defaults | changes))  # type: ignore[arg-type]
+def tiny_config(**changes: Any) -> Vip2ClipConfig:
+    defaults: dict[str, Any] = {"fgp_heads": 4, "meta_net_width": 8, "top_k": 5, "sigma": 2.0}
+    return Vip2ClipConfig(**(defaults | changes))
 
 
-def tiny_method(backbone: Backbone, seed: int = 1, **changes: object) -> Vip2Clip:
+def tiny_method(backbone: Backbone, seed: int = 1, **changes: Any) -> Vip2Clip:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return Vip2Clip.untrained(tiny_config(**changes), backbone).eval()
 
 
-def tiny_detector(**changes: object) -> Detector:
+def tiny_detector(**changes: Any) -> Detector:
     """A detector on a non-square grid of 3 x 5 patches."""
     backbone = tiny_backbone()
     return Detector(

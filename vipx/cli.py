@@ -223,10 +223,16 @@ def _tell(row: "Row", as_json: bool) -> "Row":
 @click.argument("path", type=_PATH)
 @_JSON
 def show(path: Path, as_json: bool) -> None:
-    """Verify a checkpoint or bundle at PATH, and say what is in it."""
-    from vipx.describe import describe
+    """Verify a bundle, a checkpoint or a published .pth at PATH, and say what is in it."""
+    if path.is_file():
+        with needs("train"):
+            from vipx.training.methods.checkpoints import describe_published
 
-    record = describe(path)
+            record = describe_published(path)
+    else:
+        from vipx.describe import describe
+
+        record = describe(path)
     if as_json:
         print_json(record)
     else:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from vipx.errors import InputError, ResourceError
 
-__all__ = ["whole_file", "write_atomically"]
+__all__ = ["flush_folder", "whole_file", "write_atomically", "write_error"]
 
 # The disk, not the path, is at fault: another path on it would not help.
 _RESOURCES = frozenset(
@@ -53,15 +53,15 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
-        raise _error(path, error) from error
+        raise write_error(path, error) from error
     finally:
         with suppress(OSError):  # the file's own error, if any, is the one to report
             partial.unlink(missing_ok=True)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Bring the new name to the disk. Windows cannot open a folder, and needs no such call."""
     if os.name == "nt":
         return
@@ -72,7 +72,8 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _error(path: Path, error: OSError) -> InputError | ResourceError:
+def write_error(path: Path, error: OSError) -> InputError | ResourceError:
+    """Say why `path` could not be written: the disk's fault, or the place's."""
     name = str(path) if str(path).isprintable() else ascii(str(path))
     reason = error.strerror or str(error)
     if error.errno in _RESOURCES:

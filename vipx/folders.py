@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vipx.errors import ResourceError, UsageError
+from vipx.errors import UsageError
+from vipx.files import flush_folder, write_error
 
 _PARTIAL = re.compile(r"\.partial-(\d+)-[0-9a-f]{8}$")
 
@@ -21,8 +22,9 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     writer to the same path removes.
 
     Raises:
-        UsageError: `path` exists and `overwrite` is false.
-        ResourceError: The disk is full or read-only.
+        UsageError: `path` exists, now or at the end, and `overwrite` is false.
+        InputError: The place is read-only or not allowed.
+        ResourceError: The disk is full or broken.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link at the target itself
     if os.path.lexists(path) and not overwrite:
@@ -35,18 +37,21 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         try:
             yield partial
             _flush(partial)
-            _put_in_place(partial, path)
+            _put_in_place(partial, path, overwrite=overwrite)
+            flush_folder(path.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
-        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise write_error(path, error) from error
 
 
-def _put_in_place(partial: Path, path: Path) -> None:
+def _put_in_place(partial: Path, path: Path, *, overwrite: bool) -> None:
     """Rename; an old folder steps aside first, since a folder cannot replace one that holds files."""
     if not os.path.lexists(path):
         partial.rename(path)
         return
+    if not overwrite:
+        raise UsageError(f"{path}: was written by someone else meanwhile; choose another name")
     aside = path.parent / f".{path.name}.partial-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     path.rename(aside)
     partial.rename(path)

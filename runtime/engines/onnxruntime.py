@@ -27,36 +27,42 @@ class OnnxRuntimeEngine:
         provider = _PROVIDERS[options.device]
         _check_available(runtime, provider, options.device)
         self._graph = graph
-        self._session = _session(runtime, graph, provider, options)
+        session = _session(runtime, graph, provider, options)
         # ONNX Runtime falls back to the CPU with no more than a log line when CUDA does not start.
-        if self._session.get_providers()[0] != provider:
+        if session.get_providers()[0] != provider:
             raise EngineError(
                 f"{graph.name}: {provider} did not start; check the driver and CUDA libraries with "
                 "`vipx doctor`, or pass --device cpu"
             )
+        self._inputs = tuple(tensor.name for tensor in session.get_inputs())
+        self._outputs = tuple(tensor.name for tensor in session.get_outputs())
+        self._session: onnxruntime.InferenceSession | None = session
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the graph's inputs."""
-        return tuple(tensor.name for tensor in self._session.get_inputs())
+        return self._inputs
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the graph's outputs."""
-        return tuple(tensor.name for tensor in self._session.get_outputs())
+        return self._outputs
 
     def run(self, feeds: Tensors) -> dict[str, ndarray]:
         """Run the graph on arrays by input name; the results belong to the caller."""
+        if self._session is None:
+            raise EngineError(f"{self._graph.name}: this engine was closed; open the bundle again")
         try:
-            return dict(zip(self.outputs, self._session.run(None, dict(feeds)), strict=True))
+            results = self._session.run(None, dict(feeds))
         except Exception as error:
             # onnxruntime's exception types are not public.
             reason = " ".join(str(error).split())[:200]
             raise EngineError(f"{self._graph.name}: ONNX Runtime failed: {reason}") from error
+        return dict(zip(self._outputs, results, strict=True))
 
     def close(self) -> None:
-        """Free the session."""
-        del self._session
+        """Free the session; closing twice does no harm."""
+        self._session = None
 
 
 def load_onnxruntime() -> ModuleType:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -21,7 +22,9 @@ def test_golden_scores_and_maps_pass_through_the_bundle(golden_bundle: Path) -> 
     expected = COMMITTED.expected
     with Inspector.open(golden_bundle) as inspector:
         results = [inspector.inspect(path) for path in COMMITTED.image_paths()]
-    for result, score, anomaly_map in zip(results, expected["scores"], expected["maps"], strict=True):
+    for result, score, anomaly_map in zip(
+        results, expected["scores"], expected["maps"], strict=True
+    ):
         assert abs(result.score - score) <= 1e-6
         assert np.abs(result.anomaly_map - anomaly_map).max() <= 1e-5
 
@@ -30,7 +33,9 @@ def test_half_precision_stays_close(golden_bundle: Path) -> None:
     expected = COMMITTED.expected
     with Inspector.open(golden_bundle, precision="fp16") as inspector:
         results = [inspector.inspect(path) for path in COMMITTED.image_paths()]
-    for result, score, anomaly_map in zip(results, expected["scores"], expected["maps"], strict=True):
+    for result, score, anomaly_map in zip(
+        results, expected["scores"], expected["maps"], strict=True
+    ):
         assert abs(result.score - score) <= 5e-3
         assert np.abs(result.anomaly_map - anomaly_map).mean() <= 1e-3
 
@@ -61,7 +66,12 @@ def test_a_bundle_on_a_grid_that_is_not_square(tiny_bundle: Path) -> None:
 
 
 def test_paper_preset_passes_its_gate(tmp_path: Path) -> None:
-    changes = {"preset": "paper", "image_score": "paper", "fgp_scale": "inverse_sqrt", "normal_word": "good"}
+    changes = {
+        "preset": "paper",
+        "image_score": "paper",
+        "fgp_scale": "inverse_sqrt",
+        "normal_word": "good",
+    }
     manifest = bundle_from_detector(
         tiny_detector(**changes),
         tmp_path / "p.vipx",
@@ -76,7 +86,7 @@ def test_a_failed_gate_writes_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
 
     def wrong(self: Encoder, *args: object) -> None:
         unfaithful(self, *args)  # type: ignore[arg-type]
-        self.blocks[0].up.weight.mul_(1.05)
+        self.get_submodule("blocks.0.up").get_parameter("weight").mul_(1.05)
 
     monkeypatch.setattr(Encoder, "__init__", wrong)
     with pytest.raises(GateError, match="parity gate"):
@@ -104,7 +114,9 @@ def test_goldens_must_fit(tmp_path: Path, goldens: list[np.ndarray]) -> None:
         )
 
 
-def test_large_weights_lie_beside_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_weights_lie_beside_the_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(onnx_file, "EXTERNAL_DATA_BYTES", 1000)
     path = tmp_path / "x.vipx"
     bundle_from_detector(tiny_detector(), path, goldens=noise_images(2), options=ExportOptions())
@@ -121,10 +133,8 @@ def test_a_graph_that_the_checker_refuses_is_not_written(
             return a + b, a, b
 
     def refuse(*args: object, **kwargs: object) -> None:
-        raise onnx_file.onnx.checker.ValidationError("made up")
+        raise onnx.checker.ValidationError("made up")
 
-    monkeypatch.setattr(onnx_file.onnx.checker, "check_model", refuse)
+    monkeypatch.setattr(onnx.checker, "check_model", refuse)
     with pytest.raises(GateError, match="made up"):
         write_graph(Adds(), (torch.ones(2, 3), torch.ones(2, 3)), HEADS, tmp_path / "x.onnx")
-
-

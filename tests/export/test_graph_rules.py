@@ -71,7 +71,16 @@ def test_every_layer_norm_is_one_node(graphs: dict[str, ModelProto]) -> None:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_no_graph_holds_what_an_engine_gets_wrong(graphs: dict[str, ModelProto], name: str) -> None:
     found = set(counts(graphs[name]))
-    assert not found & {"ReduceLogSumExp", "Resize", "GridSample", "NonZero", "Einsum", "Shape", "Loop", "If"}
+    assert not found & {
+        "ReduceLogSumExp",
+        "Resize",
+        "GridSample",
+        "NonZero",
+        "Einsum",
+        "Shape",
+        "Loop",
+        "If",
+    }
     for node in nodes(graphs[name].graph):
         modes = [a.s for a in node.attribute if a.name == "mode"]
         assert node.op_type != "Pad" or modes in ([], [b"constant"])
@@ -129,7 +138,9 @@ def test_one_file_runs_any_batch(golden_bundle: Path, batch: int) -> None:
     images = np.stack(noise_images(batch, side, side))
     feature, patches = _run(golden_bundle / "encoder.onnx", image=images)
     (texts,) = _run(golden_bundle / "prompts.onnx", global_feature=feature)
-    scores, _, maps = _run(golden_bundle / "heads.onnx", patch_features=patches, text_embeddings=texts)
+    scores, _, maps = _run(
+        golden_bundle / "heads.onnx", patch_features=patches, text_embeddings=texts
+    )
     assert scores.shape == (batch,)
     assert maps.shape == (batch, side, side)
     alone = _run(golden_bundle / "encoder.onnx", image=images[-1:])[1]

@@ -95,6 +95,28 @@ def load_method(path: Path, config: Vip2ClipConfig) -> LoadedMethod:
     return LoadedMethod(method.eval(), description, description.parameters_sha256)
 
 
+def describe_published(path: Path) -> dict[str, JsonValue]:
+    """Say what a published `.pth` holds, for `vipx show`.
+
+    Raises:
+        CheckpointError: The file is not such a checkpoint.
+    """
+    method = method_from_published(path, Vip2ClipConfig())
+    config = method.config
+    return {
+        "kind": "published checkpoint",
+        "method": method.method,
+        "sha256": file_sha256(path),
+        "context_tokens": config.context_tokens,
+        "class_tokens": config.class_tokens,
+        "feature_width": method.fgp.query.weight.shape[0],
+        "text_width": method.ica.template.shape[2],
+        # The published training code writes the abnormal word into both prompts.
+        "state_words_differ": config.normal_word != config.abnormal_word,
+        "parameters": sum(p.numel() for p in method.parameters()),
+    }
+
+
 def config_from(description: CheckpointDescription, path: Path) -> Vip2ClipConfig:
     """Read the method's configuration from a description."""
     return _record(Vip2ClipConfig, description.config, path)

@@ -45,11 +45,12 @@ class Backbone(nn.Module):
         self, loaded: LoadedClip, options: VisionOptions, activation: Activation | None = None
     ) -> None:
         super().__init__()
+        # The towers first: they refuse a CLIP whose blocks could not be searched for activations.
+        self.vision = VisionTower(loaded.model.get_submodule("visual"), options)
+        self.text = TextTower(loaded.model)
         if activation is not None:
             _set_activation(loaded.model, activation)
         self.identity = BackboneIdentity(loaded.name, loaded.sha256, _activation(loaded.model))
-        self.vision = VisionTower(loaded.model.get_submodule("visual"), options)
-        self.text = TextTower(loaded.model)
         mean, deviation = _pixel_statistics(loaded.model)
         self.register_buffer("pixel_mean", torch.tensor(mean), persistent=False)
         self.register_buffer("pixel_deviation", torch.tensor(deviation), persistent=False)
@@ -63,11 +64,9 @@ class Backbone(nn.Module):
         self, image: UInt8[Tensor, "batch height width 3"]
     ) -> Float[Tensor, "batch 3 height width"]:
         """Turn RGB bytes into what the vision tower was trained on."""
-        unit = (
-            image.permute(0, 3, 1, 2).to(self.pixel_mean.dtype) / 255
-        )  # (batch, 3, height, width)
+        planes = image.permute(0, 3, 1, 2).to(self.pixel_mean.dtype)  # (batch, 3, height, width)
         mean, deviation = self.pixel_mean[:, None, None], self.pixel_deviation[:, None, None]
-        return (unit - mean) / deviation
+        return (planes / 255 - mean) / deviation
 
     def forward(self, image: UInt8[Tensor, "batch height width 3"]) -> VisionFeatures:
         """Encode RGB bytes at the input size."""

@@ -1,6 +1,7 @@
 """CLIP weights from a file or from open_clip, as one open_clip model in float32."""
 
 import hashlib
+import logging
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -60,6 +61,7 @@ def clip_from_open_clip(name: str, tag: str | None) -> LoadedClip:
         UsageError: open_clip knows no such model or tag.
         CheckpointError: The weights could not be downloaded.
     """
+    _check_known(name)
     model = _create(name) if tag is None else _pretrained(name, tag)
     return LoadedClip(_frozen(model), f"{name}/{tag or 'random'}", parameters_sha256(model))
 
@@ -120,7 +122,9 @@ def _read_jit_archive(path: Path) -> StateDict:
     # TorchScript has its own sandboxed reader: no Python in the archive is run.
     try:
         with warnings.catch_warnings():
+            # torch deprecates TorchScript; OpenAI's archives remain what they are.
             warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
             module = torch.jit.load(str(path), map_location="cpu")
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:160]
@@ -207,12 +211,21 @@ def _load(model: nn.Module, state: StateDict, path: Path) -> None:
         ) from error
 
 
-def _create(name: str) -> nn.Module:
+def _check_known(name: str) -> None:
     if name not in open_clip.list_models():
         raise UsageError(
             f"--backbone {name}: open_clip has no such model; see open_clip.list_models()"
         )
-    return open_clip.create_model(name, pretrained=None, load_weights=False, precision="fp32")
+
+
+def _create(name: str) -> nn.Module:
+    _check_known(name)
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # open_clip warns that weights are random, as they are to be
+    try:
+        return open_clip.create_model(name, pretrained=None, load_weights=False, precision="fp32")
+    finally:
+        logging.disable(disabled)
 
 
 def _pretrained(name: str, tag: str) -> nn.Module:

@@ -99,7 +99,8 @@ class DemoResult:
             "bundle": self.bundle,
             "goldens": {"worst_share_of_bound": self.worst_golden},
             "categories": [
-                {name: getattr(c, name) for name in CategoryResult.__slots__} for c in self.categories
+                {name: getattr(c, name) for name in CategoryResult.__slots__}
+                for c in self.categories
             ],
             "images": [
                 {
@@ -244,7 +245,9 @@ def _save_parts(folder: Path, count: int) -> None:
             _save_image(part.image, folder / category / "test" / kind / f"{number:03}.png")
             if part.defect:
                 mask = part.mask.astype(np.uint8) * 255
-                _save_image(mask, folder / category / "ground_truth" / kind / f"{number:03}_mask.png")
+                _save_image(
+                    mask, folder / category / "ground_truth" / kind / f"{number:03}_mask.png"
+                )
 
 
 def _save_image(pixels: UInt8[ndarray, "..."], path: Path) -> None:

@@ -33,7 +33,9 @@ figure img { width: 50%; height: auto; }
 figcaption { overflow-wrap: anywhere; }
 .verdict { font-weight: 700; }
 .OK { color: #0067b8; } .NG { color: #c04a00; } .REVIEW, .ERROR { color: #666; }
-@media (prefers-color-scheme: dark) { .OK { color: #5db4ff; } .NG { color: #ff9a57; } .REVIEW, .ERROR { color: #aaa; } }
+@media (prefers-color-scheme: dark) {
+  .OK { color: #5db4ff; } .NG { color: #ff9a57; } .REVIEW, .ERROR { color: #aaa; }
+}
 """
 
 
@@ -63,10 +65,11 @@ def _page(result: "DemoResult") -> str:
 </head>
 <body>
 <h1>vipx demo</h1>
-<p>Parts of kinds that the model never saw in training, drawn by vipx. For each kind the threshold is the highest
-score of 20 good parts; scores from there on are NG. Pictures of your own have no threshold, so they are REVIEW.</p>
+<p>Parts of kinds that the model never saw in training, drawn by vipx. For each kind the threshold lies just
+above the highest score of 20 good parts; scores from there on are NG. Pictures of your own have no threshold,
+so they are REVIEW.</p>
 <p>vipx {__version__}, bundle <code>{result.bundle[:16]}</code>, verified: golden images within
-{result.worst_golden:.0%} of their bounds. Median {result.median_milliseconds:.1f} ms from pixels to heat map.</p>
+{result.worst_golden:.0%} of their bounds. Median {result.median_milliseconds:.1f} ms from pixels to map.</p>
 <table>
 <thead><tr><th>kind</th><th class="number">threshold</th><th class="number">good, passed</th>
 <th class="number">defective, found</th></tr></thead>
@@ -94,13 +97,16 @@ def _row(category: "CategoryResult") -> str:
 
 def _card(picture: "Inspected") -> str:
     name, verdict = _words(picture.title) if picture.truth else picture.title, picture.verdict.value
-    threshold = "no threshold" if picture.threshold is None else f"threshold {picture.threshold:.4f}"
+    threshold = (
+        "no threshold" if picture.threshold is None else f"threshold {picture.threshold:.4f}"
+    )
     truth = f", drawn: {_words(picture.truth)}" if picture.truth else ""
     heat = overlay(picture.image, picture.anomaly_map, opacity=0.6)
     return f"""<figure>
 <div><img src="{_data_uri(picture.image)}" alt="{escape(name)}">
 <img src="{_data_uri(heat)}" alt="heat map of {escape(name)}"></div>
-<figcaption><span class="verdict {verdict}">{_SHAPES[verdict]} {verdict}</span> {escape(name)}{escape(truth)}<br>
+<figcaption><span class="verdict {verdict}">{_SHAPES[verdict]} {verdict}</span>
+{escape(name)}{escape(truth)}<br>
 score {picture.score:.4f}, {threshold}, {picture.milliseconds:.1f} ms</figcaption>
 </figure>"""
 

@@ -10,7 +10,7 @@ from numpy import ndarray
 from numpy.random import Generator
 
 from vipx.training.data.procedural.grid import Field, Grid
-from vipx.training.data.procedural.noise import Picture
+from vipx.training.data.procedural.noise import Colour, Picture
 
 PI = float(np.pi)
 
@@ -20,7 +20,7 @@ class Camera:
     """One exposure; the same camera shows a part with and without its defect."""
 
     light: Field
-    balance: Picture
+    balance: Colour
     gamma: float
     blur: float
     grain: Picture

@@ -11,6 +11,9 @@ from numpy import ndarray
 SHORT_SIDE = 224.0
 """Units along the shorter side of every picture: at 224 px a unit is a pixel."""
 
+Number = float | int
+"""The run-time type check of the tests takes no int where only float is named."""
+
 Field = Float32[ndarray, "height width"]
 
 
@@ -30,7 +33,7 @@ class Grid:
         """Height and width in pixels."""
         return self.x.shape[0], self.x.shape[1]
 
-    def moved(self, angle: float, cx: float = 0.0, cy: float = 0.0, scale: float = 1.0) -> Grid:
+    def moved(self, angle: Number, cx: Number = 0.0, cy: Number = 0.0, scale: Number = 1.0) -> Grid:
         """The grid seen by something that lies at (cx, cy), turned by `angle` and `scale` times as large."""
         c, s = np.float32(np.cos(angle) / scale), np.float32(np.sin(angle) / scale)
         dx, dy = self.x - np.float32(cx), self.y - np.float32(cy)
@@ -50,18 +53,18 @@ def grid_of(height: int, width: int) -> Grid:
     return Grid(xs, ys, pixel)
 
 
-def disc(g: Grid, radius: float, cx: float = 0.0, cy: float = 0.0) -> Field:
+def disc(g: Grid, radius: Number, cx: Number = 0.0, cy: Number = 0.0) -> Field:
     """Signed distance to a circle."""
     return np.float32(radius) - np.hypot(g.x - np.float32(cx), g.y - np.float32(cy))
 
 
-def ring(g: Grid, radius: float, width: float) -> Field:
+def ring(g: Grid, radius: Number, width: Number) -> Field:
     """Signed distance to the band of `width` around a circle."""
     return np.float32(width / 2) - np.abs(np.hypot(g.x, g.y) - np.float32(radius))
 
 
 def box(
-    g: Grid, half: tuple[float, float], corner: float = 0.0, at: tuple[float, float] = (0, 0)
+    g: Grid, half: tuple[Number, Number], corner: Number = 0.0, at: tuple[Number, Number] = (0, 0)
 ) -> Field:
     """Signed distance to a rectangle of half sizes (x, y) with rounded corners."""
     qx = np.abs(g.x - np.float32(at[0])) - np.float32(half[0] - corner)
@@ -70,7 +73,7 @@ def box(
     return np.float32(corner) - outer - np.minimum(np.maximum(qx, qy), 0)
 
 
-def polygon(g: Grid, sides: int, radius: float) -> Field:
+def polygon(g: Grid, sides: int, radius: Number) -> Field:
     """Signed distance to the sides of a regular polygon; `radius` is its inner circle's."""
     sector = np.float32(2 * np.pi / sides)
     angle = np.arctan2(g.y, g.x)
@@ -78,7 +81,7 @@ def polygon(g: Grid, sides: int, radius: float) -> Field:
     return np.float32(radius) - np.hypot(g.x, g.y) * np.cos(angle)
 
 
-def stroke(g: Grid, ends: tuple[float, float, float, float], width: float) -> Field:
+def stroke(g: Grid, ends: tuple[Number, Number, Number, Number], width: Number) -> Field:
     """Signed distance to a straight stroke (x0, y0, x1, y1) with round ends."""
     x0, y0, x1, y1 = (np.float32(end) for end in ends)
     dx, dy = x1 - x0, y1 - y0
@@ -87,7 +90,7 @@ def stroke(g: Grid, ends: tuple[float, float, float, float], width: float) -> Fi
     return np.float32(width / 2) - np.hypot(g.x - x0 - t * dx, g.y - y0 - t * dy)
 
 
-def hexagons(g: Grid, pitch: float) -> tuple[Field, Field, Field]:
+def hexagons(g: Grid, pitch: Number) -> tuple[Field, Field, Field]:
     """The hexagonal lattice of `pitch`: signed distance to the cell's border, and the cell's centre (x, y)."""
     rows = np.float32(pitch * np.sqrt(3))
     p = np.float32(pitch)

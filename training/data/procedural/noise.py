@@ -10,7 +10,7 @@ from numpy import ndarray
 from numpy.random import Generator
 from PIL import Image
 
-from vipx.training.data.procedural.grid import Field, Grid
+from vipx.training.data.procedural.grid import Field, Grid, Number
 
 Colour = Float32[ndarray, "3"]
 Picture = Float32[ndarray, "height width 3"]
@@ -21,7 +21,7 @@ def speckle(rng: Generator, grid: Grid) -> Field:
     return rng.standard_normal(grid.shape, dtype=np.float32)
 
 
-def clouds(rng: Generator, grid: Grid, size: float | tuple[float, float]) -> Field:
+def clouds(rng: Generator, grid: Grid, size: Number | tuple[Number, Number]) -> Field:
     """Smooth noise of about unit deviation whose features measure `size` units (or (along x, along y))."""
     height, width = grid.shape
     along_x, along_y = size if isinstance(size, tuple) else (size, size)
@@ -34,7 +34,9 @@ def clouds(rng: Generator, grid: Grid, size: float | tuple[float, float]) -> Fie
     return np.asarray(fine) * np.float32(1.35)
 
 
-def fractal(rng: Generator, grid: Grid, size: float, octaves: int = 4, fade: float = 0.55) -> Field:
+def fractal(
+    rng: Generator, grid: Grid, size: Number, octaves: int = 4, fade: Number = 0.55
+) -> Field:
     """Clouds upon clouds: each octave has half the size and `fade` times the strength."""
     total = np.zeros(grid.shape, np.float32)
     strength, norm = 1.0, 0.0
@@ -47,16 +49,16 @@ def fractal(rng: Generator, grid: Grid, size: float, octaves: int = 4, fade: flo
 
 def colour(
     rng: Generator,
-    hue: tuple[float, float] = (0.0, 1.0),
-    saturation: tuple[float, float] = (0.0, 0.8),
-    value: tuple[float, float] = (0.25, 0.9),
+    hue: tuple[Number, Number] = (0.0, 1.0),
+    saturation: tuple[Number, Number] = (0.0, 0.8),
+    value: tuple[Number, Number] = (0.25, 0.9),
 ) -> Colour:
     """A random RGB colour in [0, 1] from ranges of hue, saturation and value."""
     h, s, v = (float(rng.uniform(*span)) for span in (hue, saturation, value))
     return np.array(colorsys.hsv_to_rgb(h % 1.0, s, v), np.float32)
 
 
-def steel(rng: Generator, value: tuple[float, float] = (0.45, 0.85)) -> Colour:
+def steel(rng: Generator, value: tuple[Number, Number] = (0.45, 0.85)) -> Colour:
     """A metal's colour: mostly grey, now and then brass or copper."""
     if rng.random() < 0.25:
         return colour(rng, (0.05, 0.14), (0.25, 0.6), value)
@@ -73,7 +75,7 @@ def blend(under: Picture, over: Picture | Colour, alpha: Field) -> Picture:
     return under + alpha[..., None] * (over - under)
 
 
-def slope(height: Field, angle: float, grid: Grid) -> Field:
+def slope(height: Field, angle: Number, grid: Grid) -> Field:
     """How steeply a relief rises towards the light that comes from `angle`, per unit."""
     out = np.zeros_like(height)
     scale = np.float32(0.5 / grid.pixel)
@@ -82,7 +84,7 @@ def slope(height: Field, angle: float, grid: Grid) -> Field:
     return out
 
 
-def bevel(inside: Field, width: float) -> Field:
+def bevel(inside: Field, width: Number) -> Field:
     """A rounded edge: the height in [0, 1] that rises over `width` units from a shape's border inwards."""
     t = np.clip(inside / np.float32(width), 0, 1)
     return np.sqrt(t * (2 - t))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.random import Generator
 
-from vipx.training.data.procedural.grid import Field, Grid
+from vipx.training.data.procedural.grid import Field, Grid, Number
 from vipx.training.data.procedural.noise import Colour, Picture, blend
 
 
@@ -53,12 +53,12 @@ class Scene:
         return image
 
 
-def texture(grid: Grid, image: Picture, grain: float | None = None) -> Scene:
+def texture(grid: Grid, image: Picture, grain: Number | None = None) -> Scene:
     """A surface that fills the whole picture."""
     return Scene(grid, image, np.ones(grid.shape, np.float32), grain=grain)
 
 
-def spot(rng: Generator, scene: Scene, margin: float = 8.0) -> tuple[float, float]:
+def spot(rng: Generator, scene: Scene, margin: Number = 8.0) -> tuple[float, float]:
     """A random place on the part, `margin` units away from the picture's border, as (x, y)."""
     g = scene.grid
     rim = max(1, round(margin / g.pixel))

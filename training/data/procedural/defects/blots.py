@@ -37,10 +37,10 @@ def burn(rng: Generator, scene: Scene, image: Picture) -> Picture:
     reach = float(rng.uniform(5, 14))
     char = np.clip(inside / reach, 0, 1) * scene.matte
     halo = np.clip(inside / reach + 0.8, 0, 1) * scene.matte
-    brown = np.float32([0.45, 0.26, 0.1]) * np.float32(rng.uniform(0.6, 1.2))
+    brown = np.array([0.45, 0.26, 0.1], np.float32) * np.float32(rng.uniform(0.6, 1.2))
     image = blend(image, image * 0.4 + brown * 0.6, halo * 0.7)
     soot = 1 + 0.5 * clouds(rng, scene.grid, 4)
-    return blend(image, np.float32([0.05, 0.04, 0.03]) * soot[..., None], char * 0.92)
+    return blend(image, np.array([0.05, 0.04, 0.03], np.float32) * soot[..., None], char * 0.92)
 
 
 def discoloration(rng: Generator, scene: Scene, image: Picture) -> Picture:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from vipx.training.data.procedural.grid import Field, Grid, stroke
+from vipx.training.data.procedural.grid import Field, Grid, Number, stroke
 from vipx.training.data.procedural.noise import Colour, Picture, clouds, colour
 from vipx.training.data.procedural.scene import Scene, spot
 
@@ -18,7 +18,9 @@ def placed(rng: Generator, scene: Scene) -> Grid:
     return scene.grid.moved(float(rng.uniform(-PI, PI)), x, y)
 
 
-def blob(rng: Generator, scene: Scene, radius: tuple[float, float], rough: float = 0.35) -> Field:
+def blob(
+    rng: Generator, scene: Scene, radius: tuple[Number, Number], rough: Number = 0.35
+) -> Field:
     """Signed distance to an irregular patch somewhere on the part; its size is drawn from `radius`."""
     g = placed(rng, scene)
     size = float(rng.uniform(*radius))
@@ -29,7 +31,9 @@ def blob(rng: Generator, scene: Scene, radius: tuple[float, float], rough: float
     return (size - reach + np.clip(bumps, -0.7 * size, 0.7 * size)).astype(np.float32)
 
 
-def wander(rng: Generator, scene: Scene, length: float, bend: float, pieces: int = 9) -> list[Grid]:
+def wander(
+    rng: Generator, scene: Scene, length: Number, bend: Number, pieces: int = 9
+) -> list[Grid]:
     """The joints of a wandering line, each a grid whose x axis runs along the next piece."""
     x, y = spot(rng, scene)
     angle, step = float(rng.uniform(-PI, PI)), length / pieces
@@ -42,7 +46,7 @@ def wander(rng: Generator, scene: Scene, length: float, bend: float, pieces: int
     return joints
 
 
-def line(joints: list[Grid], length: float, width: float) -> Field:
+def line(joints: list[Grid], length: Number, width: Number) -> Field:
     """Signed distance to the wandering line; it thins out towards both ends."""
     step, count = length / len(joints), len(joints)
     inside = np.full(joints[0].shape, -1e3, np.float32)

@@ -77,7 +77,7 @@ def blister_pack(rng: Generator, grid: Grid) -> Scene:
         row, col = divmod(element, cols)
         at = (pitch * (col + 0.5) - half[0], pitch * (row + 0.5) - half[1])
         cup = box(g, (pitch * 0.44, pitch * 0.44), pitch * 0.3, at=at)
-        scene.add(np.float32([0.1, 0.1, 0.1]), g.matte(cup) * 0.3)
+        scene.add(np.array([0.1, 0.1, 0.1], np.float32), g.matte(cup) * 0.3)
         tablet = box(g, (pitch * 0.36, pitch * long), pitch * min(0.36, long), at=at)
         scene.add(solid(rng, scene, tablet, base, pitch * 0.12), g.matte(tablet), element)
     return scene
@@ -142,7 +142,7 @@ def capsule(rng: Generator, grid: Grid) -> Scene:
         paint = paint + 0.35 * gleam[..., None].astype(np.float32)
         scene.add(paint, g.matte(np.minimum(inside, (g.x - np.float32(seam)) * np.float32(side))))
     scene.add(
-        np.float32([0.1, 0.1, 0.1]),
+        np.array([0.1, 0.1, 0.1], np.float32),
         0.35 * g.matte(np.minimum(inside, 1 - np.abs(g.x - np.float32(seam)))),
     )
     ink = colour(rng, value=(0.05, 0.4))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from vipx.training.data.procedural.grid import Field, Grid
+from vipx.training.data.procedural.grid import Field, Grid, Number
 from vipx.training.data.procedural.noise import (
     Colour,
     Picture,
@@ -37,7 +37,7 @@ def ground(rng: Generator, grid: Grid) -> Picture:
     return tinted(colour(rng, saturation=(0, 0.35), value=value), shade)
 
 
-def pose(rng: Generator, grid: Grid, reach: float, tilt: float = PI) -> Grid:
+def pose(rng: Generator, grid: Grid, reach: Number, tilt: Number = PI) -> Grid:
     """A turned, shifted grid on which a part of radius `reach` fills a fair share of the picture."""
     scale = float(rng.uniform(76, 104)) / reach
     room = max(0.0, 106 - reach * scale)
@@ -55,7 +55,7 @@ def scene_on(rng: Generator, grid: Grid, inside: Field, g: Grid) -> Scene:
     return scene
 
 
-def solid(rng: Generator, scene: Scene, inside: Field, base: Colour, edge: float) -> Picture:
+def solid(rng: Generator, scene: Scene, inside: Field, base: Colour, edge: Number) -> Picture:
     """A body of one colour with a rounded edge `edge` units wide, lit from the scene's light."""
     grid = scene.grid
     light = slope(bevel(inside, edge), scene.light, grid) * np.float32(rng.uniform(0.5, 1.5))

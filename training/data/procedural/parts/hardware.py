@@ -112,7 +112,7 @@ def drilled_plate(rng: Generator, grid: Grid) -> Scene:
         at = (spread[0] * (col + 0.5) - half[0], spread[1] * (row + 0.5) - half[1])
         hole = disc(g, size, *at)
         rim = slope(bevel(-hole, 3), scene.light, grid) * 0.3 * g.matte(hole + 3)
-        scene.add(np.float32([0, 0, 0]), np.clip(-rim, 0, 0.6), element)
+        scene.add(np.array([0, 0, 0], np.float32), np.clip(-rim, 0, 0.6), element)
         scene.add(floor, g.matte(hole), element)
     return scene
 
