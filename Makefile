@@ -51,8 +51,10 @@ format: $(DEV) ## format the code, and repair what the linter can
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
 
-demo-model: $(DEV) ## train the model of `vipx demo` again
-	$(BIN)/python -m vipx.training.demo
+demo-model: $(DEV) ## train the model of `vipx demo` again, and export it into the package (docs/demo-model.md)
+	$(BIN)/python -m vipx.training.demo --out out/demo-model
+	$(BIN)/vipx export out/demo-model/demo.ckpt --backbone-weights out/demo-model/backbone.safetensors \
+		--overwrite --output vipx/demo/bundle.vipx
 
 bench: $(DEV) ## list the benchmarks; NAME=one runs it, ARGS="..." go to it
 ifdef NAME

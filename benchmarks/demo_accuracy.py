@@ -26,6 +26,7 @@ from vipx.training.data.procedural import UNSEEN, draw_part
 from vipx.training.metrics import Metrics, measured
 
 FIRST_SEED = 1_000_000
+DRAWN_SIDE = 160  # as training draws them; the inspector resizes
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
 
 
@@ -155,7 +156,7 @@ def main(bundle: Path, each: int, root: Path | None, mvtec_layout: bool, as_json
         raise click.UsageError("--root and --mvtec-layout go together")
     try:
         with Inspector.open(bundle) as inspector:
-            categories = categories_of(root, each, inspector.size)
+            categories = categories_of(root, each, (DRAWN_SIDE, DRAWN_SIDE))
             rows = [measure(inspector, name, samples) for name, samples in categories.items()]
     except VipxError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vipx.checkpoint import CheckpointDescription
 from vipx.errors import CheckpointError, UsageError
 from vipx.manifest import BackboneRecord, CheckpointRecord, InputRecord, MethodRecord
 from vipx.training.methods.checkpoints import config_from, load_method, peek, vision_from
@@ -64,19 +65,26 @@ def load_detector(checkpoint: Path, backbone: BackboneChoice, overrides: Overrid
         vision = vision_from(description, checkpoint)
         activation = activation or _trained_activation(description.backbone)
     config, vision = _overridden(config, vision, overrides)
+    source = load_method(checkpoint, config)  # before the backbone, which is a hundred times larger
+    method = _with_config(source.method, overrides)
     loaded = load_clip(weights=backbone.weights, name=backbone.name, tag=backbone.tag)
     clip = Backbone(loaded, vision, activation)
-    if description is not None and description.backbone.get("sha256") != clip.identity.sha256:
-        raise CheckpointError(
-            f"{checkpoint}: trained with the backbone {description.backbone.get('name')} "
-            f"(sha256 {str(description.backbone.get('sha256'))[:12]}…), but the weights given have "
-            f"{clip.identity.sha256[:12]}…; give that backbone"
-        )
-    source = load_method(checkpoint, config)
-    method = _with_config(source.method, overrides)
+    if description is not None:
+        _check_backbone(description, clip, checkpoint)
     _check_fit(method, clip, checkpoint)
     record = CheckpointRecord(sha256=source.sha256, format="vipx" if description else "published")
     return Detector(clip, method, record)
+
+
+def _check_backbone(description: CheckpointDescription, backbone: Backbone, path: Path) -> None:
+    """Compare the backbone with the one that the checkpoint was trained with."""
+    trained, given = description.backbone, backbone.identity
+    if trained.get("sha256") != given.sha256:
+        raise CheckpointError(
+            f"{path}: trained with the backbone {trained.get('name')} (sha256 of its parameters "
+            f"{str(trained.get('sha256'))[:12]}…), but {given.name} has {given.sha256[:12]}…; "
+            "give the same weights"
+        )
 
 
 def _trained_activation(backbone: Mapping[str, object]) -> Activation | None:

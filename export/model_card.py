@@ -19,7 +19,7 @@ A vipx bundle: {method.name} ({method.preset}) as ONNX graphs, made by vipx {man
 - Input: RGB bytes [batch, {size.height}, {size.width}, 3]; images are resized with Pillow's bicubic filter.
 - Output: score in [0, 1] (higher is more anomalous), patch map {size.rows}x{size.columns}, anomaly map
   {size.height}x{size.width}. No threshold is inside; a verdict needs one, found on good parts of the product.
-- Backbone: {backbone.name}, sha256 `{backbone.sha256}`, {backbone.activation},
+- Backbone: {backbone.name}, sha256 of its parameters `{backbone.sha256}`, {backbone.activation},
   features of blocks {", ".join(map(str, method.feature_layers))}.
 - Checkpoint: {manifest.checkpoint.format} format, sha256 `{manifest.checkpoint.sha256}`.
   {manifest.checkpoint.notes}

@@ -55,7 +55,7 @@ def write_checkpoint(
     parameters: Mapping[str, np.ndarray],
     *,
     overwrite: bool = False,
-    **description: JsonValue,
+    **description: object,
 ) -> None:
     """Write a checkpoint, whole or not at all.
 

@@ -25,8 +25,8 @@ class BackboneIdentity:
     """Which CLIP a checkpoint was trained with; written into checkpoint and bundle.
 
     Attributes:
-        name: open_clip's `architecture/tag`, or `inferred` for a file in OpenAI's layout.
-        sha256: Hash of the weights' file (of the parameters, for open_clip's own weights).
+        name: open_clip's `architecture/tag`, or the name of the weights' file.
+        sha256: Hash of the float32 parameters, whatever file they came from.
         activation: What stands between the two linear layers of a block.
     """
 

@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vipx.errors import CheckpointError, UsageError
-from vipx.hashing import file_sha256
 
 StateDict = dict[str, Tensor]
 
@@ -26,8 +25,8 @@ StateDict = dict[str, Tensor]
 class LoadedClip:
     """A CLIP model, and what identifies its weights.
 
-    `model` is float32, in eval mode and frozen. `sha256` is that of the weights' file; for open_clip's own
-    weights it is taken over the parameters, because a download may come in several file formats.
+    `model` is float32, in eval mode and frozen. `name` is for people. `sha256` is taken over the float32
+    parameters, so that the same weights are the same in every file format.
     """
 
     model: nn.Module
@@ -49,7 +48,7 @@ def clip_from_file(path: Path, *, architecture: str | None = None) -> LoadedClip
     state = _state_dict_from_file(path)
     model = _create(architecture) if architecture else _openai_model(state, path)
     _load(model, state, path)
-    return LoadedClip(_frozen(model), architecture or "inferred", file_sha256(path))
+    return LoadedClip(_frozen(model), architecture or path.name, parameters_sha256(model))
 
 
 def clip_from_open_clip(name: str, tag: str | None) -> LoadedClip:

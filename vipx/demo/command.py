@@ -25,6 +25,8 @@ from vipx.verdict import Verdict, decide
 GOOD_PARTS = 20
 # Drawn parts of other seeds than training's and the accuracy script's.
 _FIRST_SEED = 7_000_000
+# As large as the pictures of the demo's training; the inspector resizes them to the model's input.
+_SIDE = 160
 
 Report = Callable[[str], None]
 
@@ -162,23 +164,23 @@ def _inspect_category(inspector: Inspector, category: str, parts: int) -> Iterat
     The threshold lies just above the highest score of GOOD_PARTS good parts: another good part exceeds it with
     a chance of 1 in GOOD_PARTS + 1. `vipx calibrate`, once it exists, does this with confidence bounds.
     """
-    height, width = inspector.size
     seeds = range(_FIRST_SEED, _FIRST_SEED + GOOD_PARTS)
-    scores = [
-        inspector.inspect(draw_part(category, seed, height=height, width=width).image).score
-        for seed in seeds
-    ]
+    scores = [inspector.inspect(_draw(category, seed, None).image).score for seed in seeds]
     threshold = float(np.nextafter(max(scores), 2.0))
-    for part in _parts(category, parts, height=height, width=width):
+    for part in _parts(category, parts):
         yield _judged(part, inspector.inspect(part.image), threshold)
 
 
-def _parts(category: str, count: int, *, height: int, width: int) -> Iterator[Part]:
+def _parts(category: str, count: int) -> Iterator[Part]:
     """Draw good parts, then defective ones, with seeds that the threshold did not see."""
     first = _FIRST_SEED + GOOD_PARTS
     for number in range(2 * count):
         defect = None if number < count else "random"
-        yield draw_part(category, first + number, height=height, width=width, defect=defect)
+        yield _draw(category, first + number, defect)
+
+
+def _draw(category: str, seed: int, defect: str | None) -> Part:
+    return draw_part(category, seed, height=_SIDE, width=_SIDE, defect=defect)
 
 
 def _judged(part: Part, result: Inspection, threshold: float) -> Inspected:
@@ -238,9 +240,9 @@ def _save_parts(folder: Path, count: int) -> None:
     """Write the drawn parts in MVTec AD's layout: train/good, test/KIND and ground_truth/KIND."""
     for category in UNSEEN:
         for number in range(GOOD_PARTS):
-            part = draw_part(category, _FIRST_SEED + number)
+            part = _draw(category, _FIRST_SEED + number, None)
             _save_image(part.image, folder / category / "train/good" / f"{number:03}.png")
-        for number, part in enumerate(_parts(category, count, height=224, width=224)):
+        for number, part in enumerate(_parts(category, count)):
             kind = part.defect or "good"
             _save_image(part.image, folder / category / "test" / kind / f"{number:03}.png")
             if part.defect:

@@ -12,7 +12,7 @@ from vipx.training.data.procedural.defects import blots, breaks, marks
 from vipx.training.data.procedural.grid import Grid
 from vipx.training.data.procedural.materials import fabrics, metals, minerals
 from vipx.training.data.procedural.noise import Picture
-from vipx.training.data.procedural.parts import assemblies, hardware
+from vipx.training.data.procedural.parts import assemblies, hardware, panels
 from vipx.training.data.procedural.scene import Scene
 
 Drawing = Callable[[Generator, Grid], Scene]
@@ -34,17 +34,21 @@ _SEEN: tuple[Drawing, ...] = (
     fabrics.leather,
     minerals.marble,
     fabrics.paper,
+    minerals.mosaic,
     metals.perforated_sheet,
     metals.wire_mesh,
     minerals.wood,
-    fabrics.woven_fabric,
+    minerals.terrazzo,
     # parts
     assemblies.battery,
     assemblies.blister_pack,
+    panels.bulk,
     assemblies.cable_bundle,
     hardware.cap,
     assemblies.connector,
-    hardware.drilled_plate,
+    panels.dial,
+    assemblies.circuit_board,
+    panels.faceplate,
     hardware.gear,
     assemblies.label,
     hardware.pill,
@@ -54,14 +58,16 @@ _SEEN: tuple[Drawing, ...] = (
     hardware.washer,
 )
 
+# Held out: surfaces and parts whose normal look one picture shows. Where the normal look is itself a random
+# layout (terrazzo, a populated board), a picture alone does not say what is a defect: those are trained on.
 _UNSEEN: tuple[Drawing, ...] = (
     metals.checker_plate,
     metals.honeycomb,
     fabrics.knit,
-    minerals.terrazzo,
+    fabrics.woven_fabric,
     hardware.bottle_mouth,
     assemblies.capsule,
-    assemblies.circuit_board,
+    hardware.drilled_plate,
     hardware.hex_bolt,
 )
 
@@ -94,6 +100,7 @@ _PATTERNED = frozenset(
         "halftone",
         "honeycomb",
         "knit",
+        "mosaic",
         "perforated_sheet",
         "wire_mesh",
         "wood",
@@ -110,7 +117,9 @@ _EDGED = frozenset(
         "cap",
         "capsule",
         "connector",
+        "dial",
         "drilled_plate",
+        "faceplate",
         "gear",
         "hex_bolt",
         "label",
@@ -126,7 +135,9 @@ _COUNTED = frozenset(
         "blister_pack",
         "cable_bundle",
         "connector",
+        "dial",
         "drilled_plate",
+        "faceplate",
         "gear",
         "hex_bolt",
     }

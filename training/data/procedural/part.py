@@ -19,11 +19,14 @@ from vipx.training.data.procedural.grid import grid_of
 VISIBLE = 9
 """A pixel counts as changed from this difference on, of 255, in any channel."""
 
-SMALLEST = 0.0012
-"""The least share of the picture that a defect changes."""
+SMALLEST = 0.008
+"""The share of the picture from which on a defect is large enough to show."""
 
-TRIES = 8
-"""How often a defect that hardly shows is drawn anew."""
+CLEAR = 45.0
+"""The mean change within the mask, of 255, from which on a defect is clear enough to show."""
+
+TRIES = 10
+"""How often a defect that hardly shows is drawn anew; the one that shows best is kept."""
 
 SMALLEST_SIDE = 32
 
@@ -65,14 +68,15 @@ def draw_part(
         return Part(good, np.zeros((height, width), np.bool_), category, None)
     if defect == "random":
         defect = random_defect(category, seed)
-    image, mask = good, np.zeros((height, width), np.bool_)
+    image, mask, best = good, np.zeros((height, width), np.bool_), 0.0
     for attempt in range(TRIES):
         rng = _stream(category, seed, 2 + attempt, defect)
         bad = camera.exposed(FLAWS[defect](rng, scene, plain))
         changed = _changed(good, bad)
-        if changed.sum() > mask.sum():
-            image, mask = bad, changed
-        if mask.mean() >= SMALLEST:
+        visibility = _visibility(good, bad, changed)
+        if visibility > best:
+            image, mask, best = bad, changed, visibility
+        if best == 1:
             break
     return Part(np.where(mask[..., None], image, good), mask, category, defect)
 
@@ -99,6 +103,18 @@ def _changed(
     seen = seen.filter(ImageFilter.MedianFilter(3))
     closed = seen.filter(ImageFilter.MaxFilter(3)).filter(ImageFilter.MinFilter(3))
     return np.asarray(closed) > 127
+
+
+def _visibility(
+    good: UInt8[ndarray, "height width 3"],
+    bad: UInt8[ndarray, "height width 3"],
+    changed: Bool[ndarray, "height width"],
+) -> float:
+    """Say how well a defect shows, from 0 to 1: large enough and clear enough."""
+    if not changed.any():
+        return 0.0
+    contrast = (np.maximum(good, bad) - np.minimum(good, bad)).max(2)[changed].mean()
+    return float(min(changed.mean() / SMALLEST, 1.0) * min(contrast / CLEAR, 1.0))
 
 
 def _check(category: str, seed: int, size: tuple[int, int], defect: str | None) -> None:

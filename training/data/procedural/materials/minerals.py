@@ -98,17 +98,35 @@ def terrazzo(rng: Generator, grid: Grid) -> Scene:
     """Angular chips of several stones in polished cement."""
     shade = 1 + 0.03 * fractal(rng, grid, 30)
     image = tinted(colour(rng, saturation=(0, 0.2), value=(0.55, 0.92)), shade)
-    for pitch in (float(rng.uniform(18, 26)), float(rng.uniform(9, 13))):
+    for pitch in (float(rng.uniform(14, 20)), float(rng.uniform(7, 11))):
         inside, key = _chips(rng, grid.moved(float(rng.uniform(-PI, PI))), pitch)
-        paint = _palette(rng, key) * shade[..., None]
+        paint = _palette(rng, key, 0.3, (0.45, 0.85)) * shade[..., None]
         image = blend(image, paint, grid.matte(inside))
     return texture(grid, image)
 
 
-def _palette(rng: Generator, key: Field) -> Picture:
-    """One of four colours for each chip's number."""
-    colours = np.stack([colour(rng, saturation=(0.05, 0.5), value=(0.2, 0.9)) for _ in range(4)])
+def _palette(rng: Generator, key: Field, saturation: float, value: tuple[float, float]) -> Picture:
+    """One of four colours for each stone's number."""
+    colours = np.stack([colour(rng, saturation=(0, saturation), value=value) for _ in range(4)])
     return colours[np.minimum((key * 4).astype(np.intp), 3)]
+
+
+def mosaic(rng: Generator, grid: Grid) -> Scene:
+    """Small square stones of two to four colours in random order, with joints between them."""
+    g = grid.moved(float(rng.uniform(-PI, PI)))
+    pitch = float(rng.uniform(9, 26))
+    x, y = (g.x + clouds(rng, grid, 60)) / pitch, (g.y + clouds(rng, grid, 60)) / pitch
+    key = np.sin(np.floor(x) * 127.1 + np.floor(y) * 311.7 + float(rng.uniform(0, 9))) * 43758.547
+    key = (key - np.floor(key)).astype(np.float32)
+    near = np.maximum(np.abs(x - np.floor(x) - 0.5), np.abs(y - np.floor(y) - 0.5))
+    inside = ((float(rng.uniform(0.38, 0.47)) - near) * pitch).astype(np.float32)
+    shade = 0.95 + slope(bevel(inside, 3), float(rng.uniform(-PI, PI)), grid) * 0.3
+    shade += 0.03 * fractal(rng, grid, 30)
+    joint = tinted(colour(rng, saturation=(0, 0.15), value=(0.2, 0.85)), shade)
+    return texture(
+        grid,
+        blend(joint, _palette(rng, key, 0.6, (0.2, 0.95)) * shade[..., None], grid.matte(inside)),
+    )
 
 
 def wood(rng: Generator, grid: Grid) -> Scene:

@@ -1,0 +1,82 @@
+"""The numbers of the demo's training; the defaults made the weights that vipx ships."""
+
+from dataclasses import dataclass
+
+from vipx.errors import UsageError
+from vipx.training.data.procedural import SEEN
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlan:
+    """Sizes, lengths and rates of both stages.
+
+    Attributes:
+        vision_width: Width of the vision tower; a multiple of 64.
+        vision_layers: Its blocks.
+        feature_layers: Blocks, counted from 1, whose patches are scored.
+        patch: Side of a patch in px.
+        side: Side of the model's input in px.
+        embed_dim: Width of the space that images and texts share.
+        text_layers: Blocks of the text tower; it is as wide as `embed_dim`.
+        top_k: Patches of each layer that make the image score.
+        sigma: Deviation in px of the Gaussian on the anomaly map.
+        drawn: Pictures in the pool; a third of them is good.
+        drawn_side: Their side in px; training crops from them.
+        batch: Pictures of a step in stage 1, for each worker.
+        steps: Steps of stage 1, in which the whole model learns.
+        warm_up: Steps in which the rate rises.
+        rate: Highest rate of stage 1.
+        matrix_rate: The same for the matrices of the blocks.
+        head_batch: Pictures of a step in stage 2.
+        head_steps: Steps of stage 2, in which only ICA and FGP learn, as published.
+        head_rate: Rate of stage 2 for the ICA; the FGP's is 1e-5, as published.
+        seed: Of everything.
+        workers: Processes of one thread each that draw the pool and share the steps of stage 1.
+    """
+
+    vision_width: int = 128
+    vision_layers: int = 5
+    feature_layers: tuple[int, ...] = (3, 4, 5)
+    patch: int = 8
+    side: int = 128
+    embed_dim: int = 64
+    text_layers: int = 2
+    top_k: int = 4
+    sigma: float = 3.5
+    drawn: int = 14000
+    drawn_side: int = 160
+    batch: int = 16
+    steps: int = 4500
+    warm_up: int = 200
+    rate: float = 1e-3
+    matrix_rate: float = 3e-3
+    head_batch: int = 16
+    head_steps: int = 300
+    head_rate: float = 1e-4
+    seed: int = 20251
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        if self.drawn < 2 * len(SEEN):
+            raise UsageError(f"pool: expected at least {2 * len(SEEN)} pictures, got {self.drawn}")
+        if self.side > self.drawn_side:
+            raise UsageError(f"crop {self.side} px exceeds the pool's {self.drawn_side} px")
+
+
+TINY = DemoPlan(
+    vision_width=64,
+    vision_layers=2,
+    feature_layers=(1, 2),
+    patch=16,
+    side=64,
+    top_k=3,
+    drawn=2 * len(SEEN),
+    drawn_side=72,
+    batch=4,
+    steps=3,
+    warm_up=1,
+    head_batch=2,
+    head_steps=2,
+    workers=1,
+)
+"""A plan that runs in seconds and learns nothing: for tests."""
