@@ -81,10 +81,7 @@ def bundle_from_detector(
         reference = reference_prediction(detector, batch)
         _write_goldens(folder, batch, reference)
         _write_tail(folder, detector, reference, report)
-        parity = [
-            _write_encoder(folder, precision, detector, batch, reference, report)
-            for precision in options.precisions
-        ]
+        parity = _write_encoders(folder, options, detector, batch, reference, report)
         report("hashes and manifest")
         manifest = _manifest(path.name.removesuffix(".vipx"), detector, options, parity, len(batch))
         (folder / _CARD).write_text(model_card(manifest), encoding="utf-8")
@@ -152,24 +149,26 @@ def _write_tail(folder: Path, detector: Detector, reference: Prediction, report:
     write_graph(heads, (patches, texts), HEADS, folder / _HEADS_FILE)
 
 
-def _write_encoder(
+def _write_encoders(
     folder: Path,
-    precision: Precision,
+    options: ExportOptions,
     detector: Detector,
     images: UInt8[ndarray, "batch height width 3"],
     reference: Prediction,
     report: Report,
-) -> ParityRecord:
-    file = _ENCODER_FILES[precision]
-    report(f"{file} ({precision})")
-    encoder = Encoder(detector.backbone)
-    if precision == "fp16":
-        encoder.halve()
-    write_graph(encoder, (torch.from_numpy(images[:2]),), ENCODER, folder / file)
-    del encoder  # before the gate loads the same weights again
-    report(f"parity gate ({precision})")
-    files = GraphFiles(folder / file, folder / _PROMPTS_FILE, folder / _HEADS_FILE)
-    return parity_record(files, precision, images, reference)
+) -> list[ParityRecord]:
+    """Write and judge the encoder in every precision; float32 first, as it is narrowed in place."""
+    encoder, records = Encoder(detector.backbone), []
+    for precision in sorted(options.precisions, key=list(_ENCODER_FILES).index):
+        file = folder / _ENCODER_FILES[precision]
+        report(f"{file.name} ({precision})")
+        if precision == "fp16":
+            encoder.halve()
+        write_graph(encoder, (torch.from_numpy(images[:2]),), ENCODER, file)
+        report(f"parity gate ({precision})")
+        files = GraphFiles(file, folder / _PROMPTS_FILE, folder / _HEADS_FILE)
+        records.append(parity_record(files, precision, images, reference))
+    return records
 
 
 def _manifest(

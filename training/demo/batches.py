@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy.random import Generator
 from torch import Tensor
 
-from vipx.training.demo.plan import DemoPlan
+from vipx.training.data.procedural import SEEN
+from vipx.training.demo.plan import PARTS, DemoPlan
 from vipx.training.demo.pool import Pool
 
 SHOWS = 0.2
@@ -30,20 +31,32 @@ class Batch:
     labels: Int[Tensor, "batch"]
 
 
-def ahead(pool: Pool, size: int, count: int, rng: Generator, plan: DemoPlan) -> Iterator[Batch]:
+def ahead(
+    pool: Pool,
+    size: int,
+    count: int,
+    rng: Generator,
+    plan: DemoPlan,
+    parts: float | None = None,
+) -> Iterator[Batch]:
     """Give `count` batches, each made by a thread of its own while the one before is learned."""
     with ThreadPoolExecutor(1) as maker:
-        coming = maker.submit(random_batch, pool, size, rng, plan)
+        coming = maker.submit(random_batch, pool, size, rng, plan, parts)
         for number in range(count):
             batch = coming.result()
             if number + 1 < count:
-                coming = maker.submit(random_batch, pool, size, rng, plan)
+                coming = maker.submit(random_batch, pool, size, rng, plan, parts)
             yield batch
 
 
-def random_batch(pool: Pool, size: int, rng: Generator, plan: DemoPlan) -> Batch:
-    """Draw `size` pictures at random and change each in many ways that keep what is a defect."""
-    chosen = rng.integers(len(pool.images), size=size)
+def random_batch(
+    pool: Pool, size: int, rng: Generator, plan: DemoPlan, parts: float | None = None
+) -> Batch:
+    """Draw `size` pictures at random and change each in many ways that keep what is a defect.
+
+    `parts` is the chance of a picture to show a part; None takes the pool as it is.
+    """
+    chosen = _chosen(len(pool.images), size, rng, parts)
     zoom = int(rng.integers(round(plan.drawn_side * 0.66), plan.drawn_side + 1))
     pairs = [_cropped(pool, int(number), zoom, rng) for number in chosen]
     pixels = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).float()
@@ -56,6 +69,20 @@ def random_batch(pool: Pool, size: int, rng: Generator, plan: DemoPlan) -> Batch
     labels = masks.flatten(1).any(dim=1).long()
     images = (pixels * 255 + 0.5).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
     return Batch(images, masks, labels)
+
+
+def _chosen(
+    count: int, size: int, rng: Generator, parts: float | None
+) -> Int[np.ndarray, "pictures"]:
+    """Numbers of pictures; a picture's category follows from its number (pool.py)."""
+    if parts is None:
+        return rng.integers(count, size=size)
+    numbers = np.arange(count)
+    shows_part = np.isin(np.array(SEEN)[numbers % len(SEEN)], PARTS)
+    wanted = rng.random(size) < parts
+    return np.where(
+        wanted, rng.choice(numbers[shows_part], size), rng.choice(numbers[~shows_part], size)
+    )
 
 
 def _cropped(

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vipx.training.demo.batches import Batch, ahead
-from vipx.training.demo.plan import DemoPlan
+from vipx.training.demo.plan import Course, DemoPlan
 from vipx.training.demo.pool import Pool
 from vipx.training.methods.vip2clip.method import Vip2Clip
 from vipx.training.methods.vip2clip.objective import losses, optimiser, training_step
@@ -20,8 +20,6 @@ from vipx.training.model.backbone import Backbone
 from vipx.training.model.vision import VisionFeatures
 
 PROBE_WEIGHT = 10.0
-EXTRA_CROSS_ENTROPY = 1.0
-"""The image's own term is one of a dozen; from nothing it needs more than its published share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,28 +63,34 @@ def coverage(
 
 
 def pretrain(
-    backbone: Backbone, method: Vip2Clip, pool: Pool, plan: DemoPlan, rank: int = 0
+    backbone: Backbone,
+    method: Vip2Clip,
+    pool: Pool,
+    plan: DemoPlan,
+    course: Course,
+    rank: int = 0,
 ) -> Iterator[Progress]:
-    """Stage 1: everything learns. Muon and AdamW, warm-up, cosine, clipped gradients.
+    """Stage 1, one course: everything learns. Muon and AdamW, warm-up, cosine, clipped gradients.
 
     Every worker runs this with batches of its own; the gradients are averaged, so all stay equal.
     """
     probe = Probe(len(plan.feature_layers), plan.embed_dim)
     learned = [*_trainable(backbone), *method.parameters(), *probe.parameters()]
     optimisers = _optimisers(learned, _block_matrices(backbone), plan)
-    batches = ahead(pool, plan.batch, plan.steps, np.random.default_rng([plan.seed, 1, rank]), plan)
+    rng = np.random.default_rng([plan.seed, course.number, rank])
+    batches = ahead(pool, plan.batch, course.steps, rng, plan, course.parts)
     seen: list[tuple[float, float]] = []
     for step, batch in enumerate(batches, start=1):
         for one in optimisers:
             one.zero_grad(set_to_none=True)
             for group in one.param_groups:
-                group["lr"] = group["peak"] * _rate(step, plan)
-        seen.append(_gradients(backbone, method, probe, batch))
+                group["lr"] = group["peak"] * _rate(step, course)
+        seen.append(_gradients(backbone, method, probe, batch, course.cross_entropy))
         _average(learned, plan.workers)
         nn.utils.clip_grad_norm_(learned, 1.0)
         for one in optimisers:
             one.step()
-        if step % 100 == 0 or step == plan.steps:
+        if step % 100 == 0 or step == course.steps:
             yield _progress(step, seen)
             seen = []
 
@@ -113,7 +117,7 @@ def train_heads(
 
 
 def _gradients(
-    backbone: Backbone, method: Vip2Clip, probe: Probe, batch: Batch
+    backbone: Backbone, method: Vip2Clip, probe: Probe, batch: Batch, extra: float
 ) -> tuple[float, float]:
     """Run one batch backwards; gives the published loss and its cross-entropy term."""
     features = _encoded(backbone, batch)
@@ -121,7 +125,7 @@ def _gradients(
     forward = method(backbone.text, features)
     terms = losses(forward, grid=grid, labels=batch.labels, masks=batch.masks)
     direct = probe(features.patch_features, coverage(batch.masks, grid))
-    total = terms.total + EXTRA_CROSS_ENTROPY * terms.cross_entropy + PROBE_WEIGHT * direct
+    total = terms.total + extra * terms.cross_entropy + PROBE_WEIGHT * direct
     total.backward()
     return float(terms.total.detach()), float(terms.cross_entropy.detach())
 
@@ -185,12 +189,12 @@ def _average(parameters: list[nn.Parameter], workers: int) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
-def _rate(step: int, plan: DemoPlan) -> float:
-    """Rise linearly, then fall along half a cosine to 1 %."""
-    if step <= plan.warm_up:
-        return step / plan.warm_up
-    done = (step - plan.warm_up) / max(plan.steps - plan.warm_up, 1)
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+def _rate(step: int, course: Course) -> float:
+    """Rise linearly, then fall along half a cosine to 1 % of the course's highest rate."""
+    if step <= course.warm_up:
+        return course.rate * step / course.warm_up
+    done = (step - course.warm_up) / max(course.steps - course.warm_up, 1)
+    return course.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def _progress(step: int, seen: list[tuple[float, float]]) -> Progress:

@@ -130,7 +130,7 @@ def battery(rng: Generator, grid: Grid) -> Scene:
 
 
 def capsule(rng: Generator, grid: Grid) -> Scene:
-    """A two-coloured gelatine capsule with print."""
+    """A two-coloured gelatine capsule, without print: held out, see catalogue.py."""
     g = pose(rng, grid, 100)
     half = float(rng.uniform(32, 46))
     inside = box(g, (98, half), half)
@@ -145,10 +145,6 @@ def capsule(rng: Generator, grid: Grid) -> Scene:
         np.array([0.1, 0.1, 0.1], np.float32),
         0.35 * g.matte(np.minimum(inside, 1 - np.abs(g.x - np.float32(seam)))),
     )
-    ink = colour(rng, value=(0.05, 0.4))
-    for element in range(3):
-        x = seam + 22 + 12 * element
-        scene.add(ink, 0.85 * g.matte(box(g, (4, 7), 3, at=(x, 4))), element)
     return scene
 
 
