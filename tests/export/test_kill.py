@@ -5,57 +5,70 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.golden_case import ROOT
+from tests.tiny import noise_images, tiny_detector
 from vipx.bundle import read_bundle
 from vipx.errors import BundleError, UsageError
+from vipx.export import ExportOptions, bundle_from_detector
 from vipx.folders import whole_folder
 
-EXPORT = """
-import sys
-from pathlib import Path
-from tests.tiny import noise_images, tiny_detector
-from vipx.export import ExportOptions, bundle_from_detector
-print("ready", flush=True)
-bundle_from_detector(
-    tiny_detector(), Path(sys.argv[1]), goldens=noise_images(2), options=ExportOptions(),
-    report=lambda step: print(step, flush=True),
-)
-"""
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import ForkServerProcess
+
 LAST_STEP = "hashes and manifest"
+# Children of one server that has imported torch already: a start costs milliseconds instead of seconds.
+CONTEXT = get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.tiny", "vipx.export"])
 
 
-def start(path: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", EXPORT, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+def export(path: Path, steps: "Connection") -> None:
+    """Run one export in a child process; tells its steps."""
+    steps.send("ready")
+    bundle_from_detector(
+        tiny_detector(), path, goldens=noise_images(2), options=ExportOptions(), report=steps.send
     )
 
 
-def wait_for(process: "subprocess.Popen[str]", step: str) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.strip() == step:
-            return
+@contextmanager
+def exporting(path: Path) -> Iterator[tuple["ForkServerProcess", "Connection"]]:
+    """Start an export, and see it ended."""
+    ours, theirs = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=export, args=(path, theirs))
+    process.start()
+    theirs.close()
+    yield process, ours
+    process.join()
+
+
+def wait_for(steps: "Connection", step: str) -> None:
+    with suppress(EOFError):
+        while steps.recv() != step:
+            pass
 
 
 @pytest.mark.slow
 def test_twenty_kills_leave_no_bundle_or_a_whole_one(tmp_path: Path) -> None:
     path, chance = tmp_path / "x.vipx", random.Random(0)
-    with start(path) as process:
-        wait_for(process, "ready")
+    with exporting(path) as (process, steps):
+        wait_for(steps, "ready")
         begun = time.monotonic()
-        assert process.wait() == 0
+        process.join()
         whole = time.monotonic() - begun
+    assert process.exitcode == 0
     outcomes = set()
     for number in range(20):
-        _remove(path)
-        with start(path) as process:
+        shutil.rmtree(path, ignore_errors=True)
+        with exporting(path) as (process, steps):
             # Half of the kills fall anywhere, half while hashes, manifest and the final name are written.
-            wait_for(process, "ready" if number % 2 else LAST_STEP)
+            wait_for(steps, "ready" if number % 2 else LAST_STEP)
             time.sleep(chance.uniform(0, whole if number % 2 else 0.08))
             process.kill()
         outcomes.add(_outcome(path))
@@ -69,10 +82,6 @@ def _outcome(path: Path) -> str:
     except BundleError:
         return "broken" if path.exists() else "none"
     return "whole"
-
-
-def _remove(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
