@@ -17,10 +17,9 @@ import click
 import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy import ndarray
-from PIL import Image
 
 from vipx.errors import InputError, VipxError
-from vipx.images import read_image
+from vipx.images import read_image, read_mask, resize_mask
 from vipx.runtime import Inspector
 from vipx.training.data.procedural import UNSEEN, draw_part
 from vipx.training.metrics import Metrics, measured
@@ -78,32 +77,23 @@ def folder_samples(category: Path) -> Iterator[Sample]:
 def _mask(path: Path) -> Bool[ndarray, "height width"]:
     if not path.is_file():
         raise InputError(f"{path}: missing; every anomalous picture needs its mask")
-    with Image.open(path) as mask:
-        return np.asarray(mask.convert("L")) > 0
+    return read_mask(path)
 
 
 def measure(inspector: Inspector, category: str, samples: Iterable[Sample]) -> Row:
     """Run the bundle on all samples of one category."""
+    height, width = inspector.size
     labels, scores, masks, maps = [], [], [], []
     for sample in samples:
         result = inspector.inspect(sample.image)
         labels.append(sample.anomalous)
         scores.append(result.score)
         maps.append(result.anomaly_map)
-        masks.append(_resized(sample.mask, inspector.size))
+        masks.append(resize_mask(sample.mask, height=height, width=width))
     if not labels:
         raise InputError(f"{category}: no pictures; expected test/KIND/NAME.png")
     figures = measured(np.array(labels), np.array(scores), np.stack(masks), np.stack(maps))
     return Row(category, labels.count(False), labels.count(True), figures)
-
-
-def _resized(
-    mask: Bool[ndarray, "height width"], size: tuple[int, int]
-) -> Bool[ndarray, "mask_height mask_width"]:
-    """Resize bilinearly and cut at one half, as the published evaluation does."""
-    full = Image.fromarray(mask.astype(np.uint8) * 255)
-    resized = full.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(resized) > 127
 
 
 def mean_row(rows: list[Row]) -> Row:
