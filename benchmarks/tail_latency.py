@@ -23,13 +23,14 @@ import torch
 import torch.nn.functional as F
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
-from vipx.export.heads import Heads
-from vipx.export.onnx_file import HEADS, PROMPTS, write_graph
+from vipx.export.onnx_file import HEADS_OUTPUTS, PROMPTS, GraphInterface, write_graph
 from vipx.export.prompts import Prompts
+from vipx.export.vip2clip_heads import Vip2ClipHeads
 from vipx.runtime.engines.engine import EngineOptions
 from vipx.runtime.engines.onnxruntime import OnnxRuntimeEngine
-from vipx.training.methods.vip2clip import utpa
+from vipx.training.methods.scoring import anomaly_map, upsampled_probabilities
 from vipx.training.methods.vip2clip.configuration import preset_config
+from vipx.training.methods.vip2clip.ica import ICA
 from vipx.training.methods.vip2clip.method import Vip2Clip
 from vipx.training.model.backbone import Backbone
 from vipx.training.model.vision import VisionFeatures, VisionOptions
@@ -73,8 +74,8 @@ def unfolded_tail(backbone: Backbone, method: Vip2Clip) -> Callable[[VisionFeatu
         result.scores()
         options = backbone.vision.options
         size = (options.height, options.width)
-        planes = utpa.upsampled_probabilities(result.alignment, backbone.vision.grid, size)
-        return utpa.anomaly_map(planes, method.config.sigma)
+        planes = upsampled_probabilities(result.alignment, backbone.vision.grid, size)
+        return anomaly_map(planes, method.config.sigma)
 
     return run
 
@@ -85,11 +86,14 @@ def folded_tail(
     """Export the two graphs and give a function that runs them."""
     features = random_features(backbone, batch=2)
     texts = method.text_embeddings(backbone.text, features.global_feature).detach()
-    heads = Heads(method, backbone.vision.options, backbone.vision.grid)
+    ica = method.ica
+    assert isinstance(ica, ICA), "the official preset conditions its prompts"
+    heads = Vip2ClipHeads(method, backbone.vision.options, backbone.vision.grid)
     write_graph(
-        Prompts(method, backbone.text), (features.global_feature,), PROMPTS, folder / "prompts.onnx"
+        Prompts(ica, backbone.text), (features.global_feature,), PROMPTS, folder / "prompts.onnx"
     )
-    write_graph(heads, (features.patch_features, texts), HEADS, folder / "heads.onnx")
+    interface = GraphInterface(heads.inputs, HEADS_OUTPUTS)
+    write_graph(heads, (features.patch_features, texts), interface, folder / "heads.onnx")
     options = EngineOptions(threads=threads)
     engines = [OnnxRuntimeEngine(folder / f"{name}.onnx", options) for name in ("prompts", "heads")]
 

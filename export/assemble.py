@@ -16,12 +16,11 @@ from vipx.bundle import file_records, seal
 from vipx.errors import UsageError
 from vipx.export.detector import Detector, records
 from vipx.export.encoder import Encoder
-from vipx.export.folds import FOLDS
-from vipx.export.heads import Heads
+from vipx.export.folds import ENCODER_FOLDS
 from vipx.export.model_card import model_card
-from vipx.export.onnx_file import ENCODER, HEADS, OPSET, PROMPTS, write_graph
+from vipx.export.onnx_file import ENCODER, OPSET, write_graph
 from vipx.export.parity import GraphFiles, parity_record
-from vipx.export.prompts import Prompts
+from vipx.export.tail import Tail, write_tail
 from vipx.folders import whole_folder
 from vipx.manifest import (
     EncoderRecord,
@@ -31,10 +30,10 @@ from vipx.manifest import (
     ParityRecord,
     Precision,
 )
-from vipx.training.methods.vip2clip.method import Prediction, predict
+from vipx.training.methods.method import Prediction, predict
 
 _ENCODER_FILES: dict[Precision, str] = {"fp32": "encoder.onnx", "fp16": "encoder.fp16.onnx"}
-_PROMPTS_FILE, _HEADS_FILE, _CARD = "prompts.onnx", "heads.onnx", "README.md"
+_CARD = "README.md"
 _EXPECTED = "goldens/expected.npz"
 
 Report = Callable[[str], None]
@@ -80,10 +79,12 @@ def bundle_from_detector(
         report("unfolded model on the golden images")
         reference = reference_prediction(detector, batch)
         _write_goldens(folder, batch, reference)
-        _write_tail(folder, detector, reference, report)
-        parity = _write_encoders(folder, options, detector, batch, reference, report)
+        tail = write_tail(folder, detector, reference, report)
+        graphs = _Graphs(folder, options, detector, tail)
+        parity = graphs.write_encoders(batch, reference, report)
         report("hashes and manifest")
-        manifest = _manifest(path.name.removesuffix(".vipx"), detector, options, parity, len(batch))
+        name = path.name.removesuffix(".vipx")
+        manifest = graphs.manifest(name, parity, goldens=len(batch))
         (folder / _CARD).write_text(model_card(manifest), encoding="utf-8")
         manifest = manifest.model_copy(update={"files": file_records(folder)})
         seal(folder, manifest)
@@ -130,72 +131,60 @@ def _golden_name(number: int) -> str:
     return f"goldens/{number:03}.png"
 
 
-def _write_tail(folder: Path, detector: Detector, reference: Prediction, report: Report) -> None:
-    """Write prompts and heads, which every precision of the encoder shares."""
-    feature, patches, texts = (
-        torch.from_numpy(values[:2])
-        for values in (
-            reference.global_feature,
-            reference.patch_features,
-            reference.text_embeddings,
+@dataclass(frozen=True, slots=True)
+class _Graphs:
+    """What stands in the folder, and what is still to be written."""
+
+    folder: Path
+    options: ExportOptions
+    detector: Detector
+    tail: Tail
+
+    def write_encoders(
+        self,
+        images: UInt8[ndarray, "batch height width 3"],
+        reference: Prediction,
+        report: Report,
+    ) -> list[ParityRecord]:
+        """Write and judge the encoder in every precision; float32 first, as it is narrowed in place."""
+        encoder, judged = Encoder(self.detector.backbone), []
+        for precision in sorted(self.options.precisions, key=list(_ENCODER_FILES).index):
+            file = self.folder / _ENCODER_FILES[precision]
+            report(f"{file.name} ({precision})")
+            if precision == "fp16":
+                encoder.halve()
+            write_graph(encoder, (torch.from_numpy(images[:2]),), ENCODER, file)
+            report(f"parity gate ({precision})")
+            files = GraphFiles(file, self.folder / self.tail.texts, self.folder / self.tail.heads)
+            judged.append(parity_record(files, precision, images, reference))
+        return judged
+
+    def manifest(self, name: str, parity: list[ParityRecord], *, goldens: int) -> Manifest:
+        """Describe the bundle; the files' hashes are still missing."""
+        method, backbone, size = records(self.detector)
+        encoders = tuple(
+            EncoderRecord(precision=p, file=_ENCODER_FILES[p]) for p in self.options.precisions
         )
-    )
-    report("prompts.onnx")
-    prompts = Prompts(detector.method, detector.backbone.text)
-    write_graph(prompts, (feature,), PROMPTS, folder / _PROMPTS_FILE)
-    report("heads.onnx")
-    vision = detector.backbone.vision
-    heads = Heads(detector.method, vision.options, vision.grid)
-    write_graph(heads, (patches, texts), HEADS, folder / _HEADS_FILE)
-
-
-def _write_encoders(
-    folder: Path,
-    options: ExportOptions,
-    detector: Detector,
-    images: UInt8[ndarray, "batch height width 3"],
-    reference: Prediction,
-    report: Report,
-) -> list[ParityRecord]:
-    """Write and judge the encoder in every precision; float32 first, as it is narrowed in place."""
-    encoder, records = Encoder(detector.backbone), []
-    for precision in sorted(options.precisions, key=list(_ENCODER_FILES).index):
-        file = folder / _ENCODER_FILES[precision]
-        report(f"{file.name} ({precision})")
-        if precision == "fp16":
-            encoder.halve()
-        write_graph(encoder, (torch.from_numpy(images[:2]),), ENCODER, file)
-        report(f"parity gate ({precision})")
-        files = GraphFiles(file, folder / _PROMPTS_FILE, folder / _HEADS_FILE)
-        records.append(parity_record(files, precision, images, reference))
-    return records
-
-
-def _manifest(
-    name: str,
-    detector: Detector,
-    options: ExportOptions,
-    parity: list[ParityRecord],
-    goldens: int,
-) -> Manifest:
-    method, backbone, size = records(detector)
-    encoders = tuple(EncoderRecord(precision=p, file=_ENCODER_FILES[p]) for p in options.precisions)
-    return Manifest(
-        schema_version=1,
-        vipx_version=__version__,
-        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        name=name,
-        method=method,
-        backbone=backbone,
-        checkpoint=detector.checkpoint,
-        input=size,
-        graphs=GraphsRecord(
-            opset=OPSET, encoders=encoders, prompts=_PROMPTS_FILE, heads=_HEADS_FILE
-        ),
-        folds=tuple(fold.name for fold in FOLDS),
-        goldens=GoldensRecord(
-            images=tuple(_golden_name(n) for n in range(goldens)), expected=_EXPECTED
-        ),
-        parity=tuple(parity),
-        files={},
-    )
+        return Manifest(
+            schema_version=1,
+            vipx_version=__version__,
+            created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            name=name,
+            method=method,
+            backbone=backbone,
+            checkpoint=self.detector.checkpoint,
+            input=size,
+            graphs=GraphsRecord(
+                opset=OPSET,
+                encoders=encoders,
+                prompts=self.tail.texts if method.conditioned else None,
+                text_embeddings=None if method.conditioned else self.tail.texts,
+                heads=self.tail.heads,
+            ),
+            folds=tuple(fold.name for fold in ENCODER_FOLDS) + self.tail.folds,
+            goldens=GoldensRecord(
+                images=tuple(_golden_name(n) for n in range(goldens)), expected=_EXPECTED
+            ),
+            parity=tuple(parity),
+            files={},
+        )

@@ -1,14 +1,15 @@
 """What is exported: a method with its backbone, from the files and choices that the user names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vipx.checkpoint import CheckpointDescription
 from vipx.errors import CheckpointError, UsageError
 from vipx.manifest import BackboneRecord, CheckpointRecord, InputRecord, MethodRecord
-from vipx.training.methods.checkpoints import config_from, load_method, peek, vision_from
+from vipx.training.methods.checkpoints import load_method, peek, vision_from
+from vipx.training.methods.method import Method
 from vipx.training.methods.vip2clip.configuration import Vip2ClipConfig
 from vipx.training.methods.vip2clip.method import Vip2Clip
 from vipx.training.model.backbone import Activation, Backbone, load_clip
@@ -42,7 +43,7 @@ class Detector:
     """A method, its backbone and the checkpoint they came from."""
 
     backbone: Backbone
-    method: Vip2Clip
+    method: Method
     checkpoint: CheckpointRecord
 
 
@@ -59,14 +60,15 @@ def load_detector(checkpoint: Path, backbone: BackboneChoice, overrides: Overrid
         UsageError: The choices contradict one another or the files.
     """
     description = peek(checkpoint)
-    config, vision, activation = Vip2ClipConfig(), PUBLISHED_VISION, backbone.activation
+    vision, activation = PUBLISHED_VISION, backbone.activation
     if description is not None:
-        config = config_from(description, checkpoint)
         vision = vision_from(description, checkpoint)
         activation = activation or _trained_activation(description.backbone)
-    config, vision = _overridden(config, vision, overrides)
-    source = load_method(checkpoint, config)  # before the backbone, which is a hundred times larger
-    method = _with_config(source.method, overrides)
+    vision = _seen(vision, overrides)
+    # The method before the backbone, which is a hundred times larger.
+    source = load_method(checkpoint, Vip2ClipConfig())
+    method = source.method
+    method.config = _scored(method, overrides)
     loaded = load_clip(weights=backbone.weights, name=backbone.name, tag=backbone.tag)
     clip = Backbone(loaded, vision, activation)
     if description is not None:
@@ -92,43 +94,47 @@ def _trained_activation(backbone: Mapping[str, object]) -> Activation | None:
     return activation if activation in ("quick_gelu", "gelu") else None
 
 
-def _overridden(
-    config: Vip2ClipConfig, vision: VisionOptions, overrides: Overrides
-) -> tuple[Vip2ClipConfig, VisionOptions]:
-    scoring: dict[str, Any] = {"top_k": overrides.top_k, "sigma": overrides.sigma}
-    tower: dict[str, Any] = {
+def _seen(vision: VisionOptions, overrides: Overrides) -> VisionOptions:
+    changes: dict[str, Any] = {
         "feature_layers": overrides.feature_layers,
         "pos_embed_resample": overrides.pos_embed_resample,
         "cls_ln_post": overrides.cls_ln_post,
     }
     if overrides.image_size is not None:
-        tower |= {"height": overrides.image_size[0], "width": overrides.image_size[1]}
-    return (
-        replace(config, **{name: value for name, value in scoring.items() if value is not None}),
-        replace(vision, **{name: value for name, value in tower.items() if value is not None}),
-    )
+        changes |= {"height": overrides.image_size[0], "width": overrides.image_size[1]}
+    return replace(vision, **{name: value for name, value in changes.items() if value is not None})
 
 
-def _with_config(method: Vip2Clip, overrides: Overrides) -> Vip2Clip:
-    method.config, _ = _overridden(method.config, PUBLISHED_VISION, overrides)
-    return method
+def _scored(method: Method, overrides: Overrides) -> Any:  # noqa: ANN401 - the configuration of whatever method it is
+    """Change how a method scores, where the user says so.
+
+    Raises:
+        UsageError: The choice means nothing to this method.
+    """
+    changes: dict[str, Any] = {"top_k": overrides.top_k, "sigma": overrides.sigma}
+    given = {name: value for name, value in changes.items() if value is not None}
+    if "top_k" in given and not isinstance(method, Vip2Clip):
+        raise UsageError(
+            f"--top-k chooses patches for the score of vip2clip; {method.name} has no such"
+        )
+    return replace(method.config, **given)
 
 
-def _check_fit(method: Vip2Clip, backbone: Backbone, path: Path) -> None:
+def _check_fit(method: Method, backbone: Backbone, path: Path) -> None:
     """Compare the widths that checkpoint and backbone must share."""
-    dim, width = method.fgp.query.weight.shape[0], method.ica.template.shape[2]
+    dim, width = method.widths
     if (dim, width) != (backbone.dim, backbone.text.width):
         raise CheckpointError(
             f"{path}: made for features of width {dim} and text tokens of width {width}; "
             f"the backbone has {backbone.dim} and {backbone.text.width}"
         )
-    if method.ica.template.shape[1] != backbone.text.context_length:
+    if method.positions != backbone.text.context_length:
         raise CheckpointError(
-            f"{path}: its prompts have {method.ica.template.shape[1]} positions, "
+            f"{path}: its prompts have {method.positions} positions, "
             f"the backbone's text tower {backbone.text.context_length}"
         )
     rows, columns = backbone.vision.grid
-    if method.config.top_k > rows * columns:
+    if isinstance(method, Vip2Clip) and method.config.top_k > rows * columns:
         raise UsageError(
             f"--top-k {method.config.top_k} exceeds the {rows * columns} patches of the input; choose less"
         )
@@ -137,11 +143,14 @@ def _check_fit(method: Vip2Clip, backbone: Backbone, path: Path) -> None:
 def records(detector: Detector) -> tuple[MethodRecord, BackboneRecord, InputRecord]:
     """Describe a detector for the manifest."""
     config, vision = detector.method.config, detector.backbone.vision.options
-    scoring = {
-        name: getattr(config, name) for name in MethodRecord.model_fields if hasattr(config, name)
-    }
     method = MethodRecord(
-        name=detector.method.method, feature_layers=vision.feature_layers, **scoring
+        name=detector.method.name,
+        preset=config.preset,
+        conditioned=detector.method.conditioned,
+        temperature=config.temperature,
+        sigma=config.sigma,
+        feature_layers=vision.feature_layers,
+        config=asdict(config),
     )
     shape = detector.backbone.description()
     backbone = BackboneRecord(

@@ -2,6 +2,17 @@
 
 from vipx.manifest import Manifest
 
+_NOTES = {
+    "vip2clip": (
+        "The published training code writes the abnormal word into both prompts; `normal_word` says what this "
+        "checkpoint holds.",
+    ),
+    "tokenclip": (
+        "This is TokenCLIP-R, a reconstruction from what is publicly known of TokenCLIP (arXiv 2510.21171). "
+        "Its numbers are not the paper's.",
+    ),
+}
+
 
 def model_card(manifest: Manifest) -> str:
     """Write the card as Markdown, from the manifest alone."""
@@ -11,6 +22,9 @@ def model_card(manifest: Manifest) -> str:
         for p in manifest.parity
         for d in p.differences
     )
+    settings = "\n".join(f"| {name} | {value} |" for name, value in method.config.items())
+    texts = "made from each image" if method.conditioned else "the same for every image"
+    notes = "".join(f"- {note}\n" for note in _NOTES[method.name])
     return f"""# {manifest.name}
 
 A vipx bundle: {method.name} ({method.preset}) as ONNX graphs, made by vipx {manifest.vipx_version} on
@@ -23,9 +37,13 @@ A vipx bundle: {method.name} ({method.preset}) as ONNX graphs, made by vipx {man
   features of blocks {", ".join(map(str, method.feature_layers))}.
 - Checkpoint: {manifest.checkpoint.format} format, sha256 `{manifest.checkpoint.sha256}`.
   {manifest.checkpoint.notes}
-- State words: normal `{method.normal_word}`, abnormal `{method.abnormal_word}` (the published training code
-  writes the abnormal word into both prompts).
-- Image score: mean of the top {method.top_k} patches of each layer; map smoothed with sigma {method.sigma} px.
+- Texts: {texts}; map smoothed with sigma {method.sigma} px.
+{notes}
+## Settings of the method
+
+| setting | value |
+|---|---|
+{settings}
 
 ## What was measured at export
 

@@ -26,7 +26,7 @@ class GraphInterface:
 
 ENCODER = GraphInterface(("image",), ("global_feature", "patch_features"))
 PROMPTS = GraphInterface(("global_feature",), ("text_embeddings",))
-HEADS = GraphInterface(("patch_features", "text_embeddings"), ("score", "patch_map", "anomaly_map"))
+HEADS_OUTPUTS = ("score", "patch_map", "anomaly_map")
 
 
 def write_graph(

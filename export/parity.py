@@ -12,9 +12,9 @@ from numpy import ndarray
 
 from vipx.differences import measure
 from vipx.errors import GateError
-from vipx.export.onnx_file import ENCODER, HEADS, PROMPTS
+from vipx.export.onnx_file import ENCODER, HEADS_OUTPUTS, PROMPTS
 from vipx.manifest import Difference, ParityRecord, Precision, Statistic
-from vipx.training.methods.vip2clip.method import Prediction
+from vipx.training.methods.method import Prediction
 
 Arrays = Mapping[str, ndarray]
 Run = Literal["chain", "batch", "alone"]
@@ -22,11 +22,48 @@ Run = Literal["chain", "batch", "alone"]
 
 @dataclass(frozen=True, slots=True)
 class GraphFiles:
-    """The three graphs of one precision."""
+    """The graphs of one precision.
+
+    `texts` is the graph `prompts.onnx`, or the array of text embeddings where no image changes them.
+    """
 
     encoder: Path
-    prompts: Path
+    texts: Path
     heads: Path
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether the texts come from a graph."""
+        return self.texts.suffix == ".onnx"
+
+
+class _Chain:
+    """Runs the graphs of one precision one after the other."""
+
+    def __init__(self, files: GraphFiles) -> None:
+        self._encoder = _session(files.encoder)
+        self._prompts = _session(files.texts) if files.conditioned else None
+        self._constant = None if files.conditioned else np.load(files.texts, allow_pickle=False)
+        self._heads = _session(files.heads)
+
+    def __call__(self, images: UInt8[ndarray, "batch height width 3"]) -> dict[str, ndarray]:
+        """Run encoder, prompts and heads."""
+        values = _run(self._encoder, ENCODER.outputs, {"image": images})
+        return values | self.tail(values)
+
+    def tail(self, values: Arrays, *, reference: bool = False) -> dict[str, ndarray]:
+        """Run prompts and heads on an encoder's output; the heads on the reference's texts if asked."""
+        texts = self._texts(values["global_feature"])
+        feeds = dict(values) if reference else dict(values) | texts
+        names = [one.name for one in self._heads.get_inputs()]
+        return texts | _run(self._heads, HEADS_OUTPUTS, {name: feeds[name] for name in names})
+
+    def _texts(self, global_feature: Float[ndarray, "batch dim"]) -> dict[str, ndarray]:
+        if self._prompts is not None:
+            return _run(self._prompts, PROMPTS.outputs, {"global_feature": global_feature})
+        assert self._constant is not None
+        repeated = np.repeat(self._constant[None], len(global_feature), axis=0)
+        return {"text_embeddings": repeated}
 
 
 # What is compared: output, statistic of the absolute difference, bound. Vectors have unit length, scores and
@@ -70,13 +107,13 @@ def parity_record(
         GateError: A difference exceeds its bound, or is not a number.
     """
     expected = _expected(reference)
-    session = {name: _session(path) for name, path in _named(files)}
-    singles = [_chain(session, image[None]) for image in images]
+    chain = _Chain(files)
+    singles = [chain(image[None]) for image in images]
     stacked = {name: np.concatenate([one[name] for one in singles]) for name in singles[0]}
     differences = [
         *_compare(_CHAIN[precision], expected, stacked, "chain"),
-        *_compare(_CHAIN[precision], expected, _chain(session, images), "batch"),
-        *_compare(_ALONE, expected, _alone(session, reference), "alone"),
+        *_compare(_CHAIN[precision], expected, chain(images), "batch"),
+        *_compare(_ALONE, expected, chain.tail(expected, reference=True), "alone"),
     ]
     _judge(differences, precision)
     return ParityRecord(
@@ -84,10 +121,6 @@ def parity_record(
         runtime=f"onnxruntime {ort.__version__} CPU",
         differences=tuple(differences),
     )
-
-
-def _named(files: GraphFiles) -> tuple[tuple[str, Path], ...]:
-    return ("encoder", files.encoder), ("prompts", files.prompts), ("heads", files.heads)
 
 
 def _session(path: Path) -> ort.InferenceSession:
@@ -105,28 +138,6 @@ def _run(
     session: ort.InferenceSession, outputs: tuple[str, ...], feeds: Arrays
 ) -> dict[str, ndarray]:
     return dict(zip(outputs, session.run(list(outputs), dict(feeds)), strict=True))
-
-
-def _chain(
-    session: Mapping[str, ort.InferenceSession], images: UInt8[ndarray, "batch height width 3"]
-) -> dict[str, ndarray]:
-    values = _run(session["encoder"], ENCODER.outputs, {"image": images})
-    values |= _run(
-        session["prompts"], PROMPTS.outputs, {"global_feature": values["global_feature"]}
-    )
-    return values | _run(
-        session["heads"], HEADS.outputs, {name: values[name] for name in HEADS.inputs}
-    )
-
-
-def _alone(
-    session: Mapping[str, ort.InferenceSession], reference: Prediction
-) -> dict[str, ndarray]:
-    prompts = _run(
-        session["prompts"], PROMPTS.outputs, {"global_feature": reference.global_feature}
-    )
-    feeds = {name: getattr(reference, name) for name in HEADS.inputs}
-    return prompts | _run(session["heads"], HEADS.outputs, feeds)
 
 
 def _expected(reference: Prediction) -> dict[str, Float[ndarray, "..."]]:

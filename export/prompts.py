@@ -11,7 +11,6 @@ from vipx.export.encoder import folded_block
 from vipx.export.folds.meta_net import MetaNetFold
 from vipx.export.folds.text_prefix import PromptEncoder, TextPrefixFold
 from vipx.training.methods.vip2clip.ica import ICA
-from vipx.training.methods.vip2clip.method import Vip2Clip
 from vipx.training.model.text import TextTower
 
 
@@ -21,9 +20,9 @@ class Prompts(nn.Module):
     `global_feature [B,D] -> text_embeddings [B,2,D]`, normal first, float32 and of unit length.
     """
 
-    def __init__(self, method: Vip2Clip, text: TextTower) -> None:
+    def __init__(self, ica: ICA, text: TextTower) -> None:
         super().__init__()
-        ica = copy.deepcopy(method.ica).double()
+        ica = copy.deepcopy(ica).double()
         self.class_tokens = MetaNetFold()(ica).float()
         blocks = tuple(folded_block(block) for block in text.transformer.resblocks)
         self.encoder = TextPrefixFold()(prompt_encoder(ica, text, blocks)).float()

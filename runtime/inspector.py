@@ -15,6 +15,7 @@ from vipx.images import read_image, resize_image
 from vipx.manifest import Precision
 from vipx.runtime.engines.engine import Engine, EngineOptions
 from vipx.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from vipx.runtime.texts import ConstantTexts, Texts
 from vipx.verdict import Verdict, check_threshold, decide
 
 OpenEngine = Callable[[Path, EngineOptions], Engine]
@@ -73,11 +74,11 @@ class Inspector:
     """
 
     def __init__(
-        self, bundle: Bundle, engines: tuple[Engine, Engine, Engine], threshold: float | None
+        self, bundle: Bundle, engines: tuple[Engine, Texts, Engine], threshold: float | None
     ) -> None:
         self.bundle = bundle
         self.threshold = None if threshold is None else check_threshold(threshold)
-        self._encoder, self._prompts, self._heads = engines
+        self._encoder, self._texts, self._heads = engines
 
     @classmethod
     def open(
@@ -111,9 +112,14 @@ class Inspector:
             raise UsageError(
                 f"{path}: has no {precision} encoder (it has: {held}); export it again with it"
             )
-        files = (encoder.file, graphs.prompts, graphs.heads)
-        first, second, third = (open_engine(path / file, options) for file in files)
-        return cls(bundle, (first, second, third), threshold)
+        first = open_engine(path / encoder.file, options)
+        texts: Texts
+        if graphs.prompts is not None:
+            texts = open_engine(path / graphs.prompts, options)
+        else:
+            texts = ConstantTexts.read(path / graphs.texts, manifest=bundle.manifest)
+        heads = open_engine(path / graphs.heads, options)
+        return cls(bundle, (first, texts, heads), threshold)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -141,9 +147,10 @@ class Inspector:
         start = perf_counter()
         features = self._encoder.run({"image": image[None]})
         encoded = perf_counter()
-        texts = self._prompts.run({"global_feature": features["global_feature"]})
+        texts = self._texts.run({"global_feature": features["global_feature"]})
         prompted = perf_counter()
-        result = self._heads.run({"patch_features": features["patch_features"], **texts})
+        known = features | texts
+        result = self._heads.run({name: known[name] for name in self._heads.inputs})
         done = perf_counter()
         seconds = (decode, resize, encoded - start, prompted - encoded, done - prompted)
         score = float(result["score"][0])
@@ -165,7 +172,7 @@ class Inspector:
 
     def close(self) -> None:
         """Free all engines."""
-        for engine in (self._encoder, self._prompts, self._heads):
+        for engine in (self._encoder, self._texts, self._heads):
             engine.close()
 
     def __enter__(self) -> "Inspector":

@@ -196,6 +196,12 @@ def test_mask_is_true_above_0_at_any_depth(tmp_path: Path) -> None:
     assert read_mask(tmp_path / "palette.png").tolist() == expected
 
 
+def test_mask_is_true_above_the_grey_value_asked_for(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 9, 127, 128, 255]], np.uint8)).save(tmp_path / "mask.png")
+    assert read_mask(tmp_path / "mask.png", above=127).tolist() == [[False] * 3 + [True] * 2]
+    assert read_mask(tmp_path / "mask.png").tolist() == [[False] + [True] * 4]
+
+
 def test_mask_that_cannot_be_read_is_an_image_error(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"mask\.png: no such file"):
         read_mask(tmp_path / "mask.png")

@@ -12,6 +12,7 @@ from torch import nn
 from vipx.export import Detector
 from vipx.manifest import CheckpointRecord
 from vipx.training.methods.vip2clip.configuration import Vip2ClipConfig
+from vipx.training.methods.vip2clip.ica import ICA
 from vipx.training.methods.vip2clip.method import Vip2Clip
 from vipx.training.model.backbone import Backbone
 from vipx.training.model.vision import VisionOptions
@@ -67,6 +68,16 @@ def tiny_method(backbone: Backbone, seed: int = 1, **changes: Any) -> Vip2Clip:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return Vip2Clip.untrained(tiny_config(**changes), backbone).eval()
+
+
+def ica_of(method: Vip2Clip) -> ICA:
+    assert isinstance(method.ica, ICA)
+    return method.ica
+
+
+def tiny_ica(backbone: Backbone, seed: int = 1, **changes: Any) -> ICA:
+    """In float64, for folds."""
+    return ica_of(tiny_method(backbone, seed, **changes)).double()
 
 
 def tiny_detector(**changes: Any) -> Detector:

@@ -130,7 +130,7 @@ def _verify_listing(path: Path, manifest: Manifest, present: set[str]) -> None:
     graphs = manifest.graphs
     goldens = manifest.goldens
     encoders = {encoder.file for encoder in graphs.encoders}
-    used = encoders | {graphs.prompts, graphs.heads, goldens.expected, *goldens.images}
+    used = encoders | {graphs.texts, graphs.heads, goldens.expected, *goldens.images}
     for name in sorted(used - listed):
         raise BundleError(f"{path / name}: used by the manifest but not listed among its files")
 

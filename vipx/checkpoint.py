@@ -34,7 +34,7 @@ class CheckpointDescription(BaseModel):
 
     schema_version: Literal[1] = 1
     vipx_version: str
-    method: Literal["vip2clip"]
+    method: Literal["vip2clip", "tokenclip"]
     config: dict[str, JsonValue]
     vision: dict[str, JsonValue]
     backbone: dict[str, JsonValue]

@@ -26,6 +26,7 @@ __all__ = [
     "ImageListing",
     "ListedImage",
     "decode_image",
+    "is_image_name",
     "list_images",
     "read_image",
     "read_mask",
@@ -103,8 +104,15 @@ def decode_image(
         return rgb_from_container(inspect_container(data), max_pixels, full_range=True)
 
 
-def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Bool[ndarray, "height width"]:
-    """Read a ground-truth mask at its own size: true where its grey value is above 0.
+def read_mask(
+    path: str | Path, *, above: int = 0, max_pixels: int = MAX_PIXELS
+) -> Bool[ndarray, "height width"]:
+    """Read a ground-truth mask at its own size: true where its grey value is above `above`.
+
+    Args:
+        path: the file; it is opened once.
+        above: 0 for exact masks, 127 for JPEG ones, whose black is not quite black.
+        max_pixels: a larger picture is refused before any pixel is decoded.
 
     Raises:
         ImageError: as in `read_image`.
@@ -112,7 +120,7 @@ def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Bool[ndarray
     with _errors_named(str(path)):
         container = inspect_container(_read_file(path, max_pixels))
         rgb = rgb_from_container(container, max_pixels, full_range=False)
-        return np.asarray(Image.fromarray(rgb).convert("L")) > 0
+        return np.asarray(Image.fromarray(rgb).convert("L")) > above
 
 
 def resize_image(
@@ -165,7 +173,7 @@ def _list_folder(folder: Path) -> ImageListing:
         inner = [
             name for name in folders if not name.startswith(".") and not (here / name).is_symlink()
         ]
-        taken = [name for name in files if _is_image_name(name)]
+        taken = [name for name in files if is_image_name(name)]
         passed_over += len(folders) - len(inner) + len(files) - len(taken)
         relatives.extend((here / name).relative_to(folder) for name in taken)
         folders[:] = inner
@@ -178,7 +186,8 @@ def _list_folder(folder: Path) -> ImageListing:
     return ImageListing(tuple(ListedImage(folder / each, each) for each in relatives), passed_over)
 
 
-def _is_image_name(name: str) -> bool:
+def is_image_name(name: str) -> bool:
+    """Tell whether a file name ends like a picture's, supported or refused, and is not hidden."""
     known = Path(name).suffix.lower() in _SUFFIXES + _REFUSED_SUFFIXES
     return known and not name.startswith(".")
 

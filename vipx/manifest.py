@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION = 1
 
@@ -55,21 +55,25 @@ class CheckpointRecord(Record):
 
 
 class MethodRecord(Record):
-    """What is learned and how patches are scored (methods/vip2clip.md)."""
+    """What is learned and how patches are scored.
 
-    name: Literal["vip2clip"]
-    preset: Literal["official", "paper"]
-    normal_word: str
-    abnormal_word: str
-    context_tokens: int
-    class_tokens: int
-    fgp_heads: int
-    fgp_scale: Literal["none", "inverse_sqrt"]
-    image_score: Literal["official", "paper"]
+    Attributes:
+        name: The method.
+        preset: Whose numbers its configuration started from.
+        conditioned: Whether the texts depend on the image, and a prompts graph makes them.
+        temperature: Divisor of every cosine.
+        sigma: Deviation in pixels of the Gaussian that smooths the anomaly map.
+        feature_layers: Blocks of the vision tower, counted from 1, whose patches are scored.
+        config: Every setting of the method, by name.
+    """
+
+    name: Literal["vip2clip", "tokenclip"]
+    preset: str
+    conditioned: bool
     temperature: float
-    top_k: int
     sigma: float
     feature_layers: tuple[int, ...]
+    config: dict[str, bool | int | float | str]
 
 
 class InputRecord(Record):
@@ -90,12 +94,27 @@ class EncoderRecord(Record):
 
 
 class GraphsRecord(Record):
-    """The ONNX files; one precision or more of the encoder, and one tail for all of them."""
+    """The ONNX files; one precision or more of the encoder, and one tail for all of them.
+
+    Texts come from a graph where the image conditions them, and from a float32 array [texts, dim] where not.
+    """
 
     opset: int
     encoders: Annotated[tuple[EncoderRecord, ...], Field(min_length=1)]
-    prompts: FileName
+    prompts: FileName | None
+    text_embeddings: FileName | None
     heads: FileName
+
+    @model_validator(mode="after")
+    def _one_source_of_texts(self) -> "GraphsRecord":
+        if (self.prompts is None) == (self.text_embeddings is None):
+            raise ValueError("expected either prompts or text_embeddings")
+        return self
+
+    @property
+    def texts(self) -> str:
+        """Name the file that the texts come from."""
+        return self.prompts or self.text_embeddings or ""
 
 
 class Difference(Record):

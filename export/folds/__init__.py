@@ -12,14 +12,9 @@ from vipx.export.folds.two_class import TwoClassFold
 from vipx.export.folds.upsample import UpsampleFold
 
 BLOCK_FOLDS = (LayerScaleFold(), LayerNormFold(), AttentionFold(), QuickGeluFold())
-FOLDS = (
-    PixelFold(),
-    *BLOCK_FOLDS,
-    MetaNetFold(),
-    TextPrefixFold(),
-    FgpFold(),
-    TwoClassFold(),
-    UpsampleFold(),
-)
+ENCODER_FOLDS = (PixelFold(), *BLOCK_FOLDS)
+PROMPT_FOLDS = (MetaNetFold(), TextPrefixFold())
+HEADS_FOLDS = (FgpFold(), TwoClassFold(), UpsampleFold())
+FOLDS = (*ENCODER_FOLDS, *PROMPT_FOLDS, *HEADS_FOLDS)
 
-__all__ = ["BLOCK_FOLDS", "FOLDS"]
+__all__ = ["BLOCK_FOLDS", "ENCODER_FOLDS", "FOLDS", "HEADS_FOLDS", "PROMPT_FOLDS"]

@@ -4,9 +4,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vipx.errors import UsageError
 from vipx.export.blocks import Affine
 from vipx.export.folds.fold import Fold, probe, relative_difference
-from vipx.training.methods.vip2clip.ica import ICA
+from vipx.training.methods.vip2clip.ica import ICA, MetaNet
 
 
 class FoldedClassTokens(nn.Module):
@@ -14,9 +15,10 @@ class FoldedClassTokens(nn.Module):
 
     def __init__(self, source: ICA) -> None:
         super().__init__()
-        firsts, seconds = zip(*map(_linear_layers, source.meta_net.mlps), strict=True)
+        meta_net = _meta_net(source)
+        firsts, seconds = zip(*map(_linear_layers, meta_net.mlps), strict=True)
         weight = torch.cat([layer.weight for layer in firsts])
-        bias = torch.cat([layer.bias for layer in firsts]) + weight @ source.meta_net.bias[0]
+        bias = torch.cat([layer.bias for layer in firsts]) + weight @ meta_net.bias[0]
         self.tokens = len(firsts)
         self.first = Affine(weight, bias)
         second = torch.stack([layer.weight.T for layer in seconds])  # (tokens, hidden, width)
@@ -32,6 +34,12 @@ class FoldedClassTokens(nn.Module):
         return (hidden @ self.second).squeeze(2) + self.shift
 
 
+def _meta_net(source: ICA) -> MetaNet:
+    if source.meta_net is None:
+        raise UsageError("prompts that no image conditions have no Meta-Net to fold")
+    return source.meta_net
+
+
 def _linear_layers(mlp: nn.Module) -> list[nn.Linear]:
     return [layer for layer in mlp.children() if isinstance(layer, nn.Linear)]
 
@@ -45,7 +53,8 @@ class MetaNetFold(Fold[ICA, FoldedClassTokens]):
     name = "meta-net"
 
     def requires(self, source: ICA) -> None:
-        """Every ICA qualifies."""
+        """There must be a Meta-Net."""
+        _meta_net(source)
 
     def call(self, source: ICA) -> FoldedClassTokens:
         """Merge biases and stack weights."""
@@ -53,6 +62,6 @@ class MetaNetFold(Fold[ICA, FoldedClassTokens]):
 
     def ensures(self, source: ICA, folded: FoldedClassTokens) -> float:
         """Condition on random features both ways."""
-        feature = probe(3, source.meta_net.bias.shape[1])
+        feature = probe(3, _meta_net(source).bias.shape[1])
         with torch.no_grad():
             return relative_difference(source.class_tokens(feature), folded(feature))

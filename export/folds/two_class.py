@@ -6,13 +6,16 @@ from torch import Tensor, nn
 
 from vipx.export.blocks import unit
 from vipx.export.folds.fold import Fold, probe, relative_difference
+from vipx.training.methods.scoring import ABNORMAL, NORMAL
 from vipx.training.methods.vip2clip import utpa
 from vipx.training.methods.vip2clip.configuration import Vip2ClipConfig
-from vipx.training.methods.vip2clip.ica import ABNORMAL, NORMAL
 
 
 class FoldedScoring(nn.Module):
-    """Score and patch map from one cosine difference for each patch."""
+    """Score and patch map from one cosine difference for each patch.
+
+    Where the configuration scores images by their global feature, that difference is the image's.
+    """
 
     def __init__(self, config: Vip2ClipConfig) -> None:
         super().__init__()
@@ -22,11 +25,20 @@ class FoldedScoring(nn.Module):
         self,
         text: Float[Tensor, "batch layers 2 dim"],
         patches: Float[Tensor, "batch layers patches dim"],
+        whole: Float[Tensor, "batch"] | None = None,
     ) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch patches"]]:
-        """Give the image score and, averaged over the layers, every patch's probability."""
+        """Give the image score and, averaged over the layers, every patch's probability.
+
+        Args:
+            text: The texts that each layer's patches meet.
+            patches: The patches.
+            whole: Cosine difference of the global feature, which alone makes the score if it is given.
+        """
         difference = text[:, :, ABNORMAL] - text[:, :, NORMAL]  # (batch, layers, dim)
         margins = (patches @ difference[..., None]).squeeze(-1)  # (batch, layers, patches)
         probability = torch.sigmoid(margins / self.config.temperature).mean(dim=1)
+        if whole is not None:
+            return torch.sigmoid(whole / self.config.temperature), probability
         return self._score(margins, patches, difference), probability
 
     def _score(
@@ -74,8 +86,13 @@ class TwoClassFold(Fold[Vip2ClipConfig, FoldedScoring]):
         text = unit(probe(2, 3, 2, 16))
         patches = unit(probe(2, 3, source.top_k + 5, 16, seed=1))
         alignment = utpa.align(text, patches, source.temperature)
-        logits = utpa.image_logits(alignment, text, patches, source)
+        if source.image_score == "global":
+            logits = utpa.global_logits(text[:, 0], patches[:, 0, 0], source.temperature)
+            difference = text[:, 0, ABNORMAL] - text[:, 0, NORMAL]
+            score, probability = folded(text, patches, (difference * patches[:, 0, 0]).sum(dim=-1))
+        else:
+            logits = utpa.image_logits(alignment, text, patches, source)
+            score, probability = folded(text, patches)
         expected = logits.softmax(dim=-1)[..., ABNORMAL].mean(dim=1)
-        score, probability = folded(text, patches)
         mean = alignment.probabilities[..., ABNORMAL].mean(dim=1)
         return max(relative_difference(expected, score), relative_difference(mean, probability))

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 
 from vipx.export.folds.fold import Fold, probe, relative_difference
-from vipx.training.methods.vip2clip.utpa import anomaly_map
+from vipx.training.methods.scoring import anomaly_map
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from vipx.bundle import read_bundle
 from vipx.errors import GateError, UsageError
 from vipx.export import ExportOptions, bundle_from_detector, onnx_file
 from vipx.export.encoder import Encoder
-from vipx.export.onnx_file import HEADS, write_graph
+from vipx.export.onnx_file import GraphInterface, write_graph
 from vipx.runtime import Inspector, check_goldens
 
 
@@ -42,7 +42,8 @@ def test_half_precision_stays_close(golden_bundle: Path) -> None:
 
 def test_the_manifest_tells_what_the_bundle_is(golden_bundle: Path) -> None:
     manifest = read_bundle(golden_bundle).manifest
-    assert manifest.method.normal_word == manifest.method.abnormal_word == "damaged"
+    assert manifest.method.config["normal_word"] == "damaged"
+    assert manifest.method.config["abnormal_word"] == "damaged"
     assert manifest.method.feature_layers == tuple(COMMITTED.config["feature_layers"])
     assert manifest.checkpoint.format == "published"
     assert [e.precision for e in manifest.graphs.encoders] == ["fp32", "fp16"]
@@ -136,5 +137,6 @@ def test_a_graph_that_the_checker_refuses_is_not_written(
         raise onnx.checker.ValidationError("made up")
 
     monkeypatch.setattr(onnx.checker, "check_model", refuse)
+    interface = GraphInterface(("a", "b"), ("c", "d", "e"))
     with pytest.raises(GateError, match="made up"):
-        write_graph(Adds(), (torch.ones(2, 3), torch.ones(2, 3)), HEADS, tmp_path / "x.onnx")
+        write_graph(Adds(), (torch.ones(2, 3), torch.ones(2, 3)), interface, tmp_path / "x.onnx")

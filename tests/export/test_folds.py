@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.tiny import tiny_backbone, tiny_config, tiny_method
+from tests.tiny import ica_of, tiny_backbone, tiny_config, tiny_ica, tiny_method
 from vipx.errors import GateError, UsageError
 from vipx.export.blocks import Block, unit
 from vipx.export.encoder import Encoder, folded_block
@@ -20,11 +20,12 @@ from vipx.export.folds.quick_gelu import QuickGeluFold
 from vipx.export.folds.text_prefix import PromptEncoder, TextPrefixFold
 from vipx.export.folds.two_class import TwoClassFold
 from vipx.export.folds.upsample import UpsampleFold, Upsampling
-from vipx.export.heads import Heads
 from vipx.export.prompts import Prompts, prompt_encoder
+from vipx.export.vip2clip_heads import Vip2ClipHeads
+from vipx.training.methods.scoring import ABNORMAL, Alignment, anomaly_map, upsampled_probabilities
 from vipx.training.methods.vip2clip import utpa
 from vipx.training.methods.vip2clip.fgp import FGP
-from vipx.training.methods.vip2clip.ica import ABNORMAL, ICA
+from vipx.training.methods.vip2clip.ica import ICA
 from vipx.training.model.vision import VisionOptions
 
 folding = settings(
@@ -145,7 +146,7 @@ def test_text_prefix_folds_into_cached_keys_and_values(
     seed: int, batch: int, context: int, tokens: int, layers: int
 ) -> None:
     backbone = tiny_backbone(text_layers=layers, seed=seed)
-    ica = tiny_method(backbone, seed, context_tokens=context, class_tokens=tokens).ica.double()
+    ica = tiny_ica(backbone, seed, context_tokens=context, class_tokens=tokens)
     blocks = tuple(folded_block(b) for b in backbone.text.transformer.resblocks)
     source = prompt_encoder(ica, backbone.text, blocks)
     made = draw(seed, batch, tokens, 16)
@@ -154,7 +155,7 @@ def test_text_prefix_folds_into_cached_keys_and_values(
 
 def test_the_prompt_encoder_before_folding_is_the_text_tower() -> None:
     backbone = tiny_backbone()
-    ica = tiny_method(backbone).ica.double()
+    ica = tiny_ica(backbone)
     feature = draw(3, 2, 16)
     blocks = tuple(folded_block(b) for b in backbone.text.transformer.resblocks)
     source = prompt_encoder(ica, backbone.text, blocks)
@@ -242,8 +243,8 @@ def test_upsampling_and_smoothing_fold_into_two_products(
     size = (grid[0] * factor[0], grid[1] * factor[1])
     probability = draw(seed, batch, layers, grid[0] * grid[1]).sigmoid()
     pair = torch.stack([1 - probability, probability], dim=-1)
-    planes = utpa.upsampled_probabilities(utpa.Alignment(pair, pair), grid, size)
-    expected = torch.from_numpy(utpa.anomaly_map(planes, sigma))
+    planes = upsampled_probabilities(Alignment(pair, pair), grid, size)
+    expected = torch.from_numpy(anomaly_map(planes, sigma))
     folded = UpsampleFold()(Upsampling(grid, size, sigma))
     merged = probability.mean(dim=1).unflatten(-1, grid)
     assert relative_difference(expected, folded(merged)) <= BOUND
@@ -267,7 +268,11 @@ def test_the_folded_detector_is_the_unfolded_one(
     )
     backbone = tiny_backbone(size, layers=layers, seed=seed)
     method = tiny_method(backbone, seed, top_k=3, image_score=rule)
-    modules = Encoder(backbone), Prompts(method, backbone.text), Heads(method, size, grid)
+    modules = (
+        Encoder(backbone),
+        Prompts(ica_of(method), backbone.text),
+        Vip2ClipHeads(method, size, grid),
+    )
     encoder, prompts, heads = (module.double() for module in modules)
     image = torch.randint(0, 256, (batch, size.height, size.width, 3), dtype=torch.uint8)
     with torch.no_grad():
@@ -307,7 +312,7 @@ def test_weights_that_are_not_finite_are_refused() -> None:
 def test_the_text_prefix_needs_folded_attention() -> None:
     backbone = tiny_backbone()
     blocks = tuple(Block(b) for b in backbone.text.transformer.resblocks)
-    source = prompt_encoder(tiny_method(backbone).ica.double(), backbone.text, blocks)
+    source = prompt_encoder(tiny_ica(backbone), backbone.text, blocks)
     fold: Fold[PromptEncoder, torch.nn.Module] = TextPrefixFold()  # type: ignore[assignment]
     with pytest.raises(UsageError, match="attention"):
         fold(source)

@@ -12,7 +12,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from tests.golden_case import COMMITTED
 from tests.tiny import noise_images
-from vipx.export.onnx_file import ENCODER, HEADS, PROMPTS
+from vipx.export.onnx_file import ENCODER, HEADS_OUTPUTS, PROMPTS, GraphInterface
 
 ENCODERS = ("encoder.onnx", "encoder.fp16.onnx")
 GRAPHS = (*ENCODERS, "prompts.onnx", "heads.onnx")
@@ -125,7 +125,8 @@ def test_half_precision_halves_the_encoder(golden_bundle: Path) -> None:
 
 
 def test_names_of_tensors_are_the_documented_ones(graphs: dict[str, ModelProto]) -> None:
-    interfaces = (ENCODER, ENCODER, PROMPTS, HEADS)
+    heads = GraphInterface(("patch_features", "text_embeddings"), HEADS_OUTPUTS)
+    interfaces = (ENCODER, ENCODER, PROMPTS, heads)
     for name, interface in zip(GRAPHS, interfaces, strict=True):
         graph = graphs[name].graph
         assert tuple(i.name for i in graph.input) == interface.inputs

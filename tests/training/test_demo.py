@@ -16,8 +16,8 @@ from vipx.training.demo.pool import Pool, drawn_pool
 from vipx.training.demo.stages import BACKBONE, CHECKPOINT, make_demo
 from vipx.training.demo.training import coverage
 from vipx.training.methods.checkpoints import load_method, vision_from
+from vipx.training.methods.method import predict
 from vipx.training.methods.vip2clip.configuration import Vip2ClipConfig
-from vipx.training.methods.vip2clip.method import predict
 from vipx.training.model.backbone import Backbone
 from vipx.training.model.weights import clip_from_file
 

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 from tests.golden_case import AVAILABLE
-from vipx.training.methods.vip2clip.method import Prediction, Vip2Clip, predict
-from vipx.training.methods.vip2clip.objective import Losses, optimiser, training_step
+from vipx.training.methods.method import Prediction, predict
+from vipx.training.methods.objective import Losses, Targets
+from vipx.training.methods.vip2clip.method import Vip2Clip
+from vipx.training.methods.vip2clip.objective import optimiser, training_step
 
-# The key bias adds the same number to every logit of a softmax: its gradient is 0, and what is measured,
-# here and in the published code, is rounding. Adam turns that noise into steps of +-1e-5.
+# The key bias adds the same number to every logit of a softmax: its gradient is 0, and what the published code
+# measures is rounding. Adam turns that noise into steps of +-1e-5; vipx leaves the bias as it is.
 ROUNDING_ONLY = "fgp.k_proj_pre_1.bias"
 _FGP = {
     "q_proj_pre": "query",
@@ -39,11 +41,12 @@ def steps() -> dict[str, tuple[Losses, Vip2Clip]]:
         pixels, labels, masks = case.step_batch()
         with torch.no_grad():
             features = detector.backbone(pixels)
-        adam = optimiser(detector.method)
-        losses = training_step(
-            detector.backbone, detector.method, adam, features=features, labels=labels, masks=masks
-        )
-        made[name] = losses, detector.method
+        method = detector.method
+        assert isinstance(method, Vip2Clip)
+        adam = optimiser(method)
+        targets = Targets(labels, masks)
+        losses = training_step(detector.backbone, method, adam, features=features, targets=targets)
+        made[name] = losses, method
     return made
 
 
@@ -78,7 +81,9 @@ def test_gradient_norms_of_one_step_are_the_published_ones(
 ) -> None:
     expected = dict(AVAILABLE[name].step["gradient_norms"])
     assert expected.pop(ROUNDING_ONLY) < 1e-5
-    assert _ours(steps[name][1], ROUNDING_ONLY, gradient=True).norm() < 1e-5
+    fgp = steps[name][1].fgp
+    assert fgp is not None
+    assert fgp.key.bias.grad is None, "the regrouped FGP leaves out what cancels"
     for key, norm in expected.items():
         assert _ours(steps[name][1], key, gradient=True).norm().item() == pytest.approx(
             norm, rel=1e-3
@@ -91,9 +96,9 @@ def test_parameter_sums_after_one_adam_step_are_the_published_ones(
 ) -> None:
     expected = dict(AVAILABLE[name].step["parameter_sums_after_one_adam_step"])
     bias = _ours(steps[name][1], ROUNDING_ONLY, gradient=False)
-    # At most every element steps the other way: 2 x 1e-5 each.
+    # At most every element of theirs steps the same way, by the rate.
     assert bias.double().sum().item() == pytest.approx(
-        expected.pop(ROUNDING_ONLY), abs=2e-5 * bias.numel()
+        expected.pop(ROUNDING_ONLY), abs=1e-5 * bias.numel()
     )
     for key, total in expected.items():
         value = _ours(steps[name][1], key, gradient=False).double().sum().item()

@@ -13,8 +13,11 @@ from hypothesis.extra.numpy import arrays
 
 from vipx.errors import InputError
 from vipx.training import metrics
+from vipx.training.metrics.ranking import ranked
+from vipx.training.metrics.regions import region_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics_a"
+FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False) | st.floats(0, 1, width=32)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +88,7 @@ def brute_force_aupro(masks: np.ndarray, maps: np.ndarray) -> float:
 @settings(max_examples=150, deadline=None)
 @given(
     masks=arrays(np.bool_, (2, 5, 7)),
-    # Few levels, so that many pixels share a value.
+    # Few levels, so that many pixels share a value. Of masks this small nearly all touch a border.
     levels=arrays(np.int64, (2, 5, 7), elements=st.integers(0, 9)),
 )
 def test_exact_aupro_equals_brute_force(masks: np.ndarray, levels: np.ndarray) -> None:
@@ -112,6 +115,79 @@ def test_auroc_is_the_chance_that_an_anomaly_scores_higher(
         return
     pairs = scores[labels][:, None] - scores[~labels][None, :]
     assert got == pytest.approx(float((pairs > 0).mean() + 0.5 * (pairs == 0).mean()))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    labels=arrays(np.bool_, 14),
+    levels=arrays(np.int64, 14, elements=st.integers(0, 6)),
+)
+def test_precision_and_f1_equal_a_count_at_every_value(
+    labels: np.ndarray, levels: np.ndarray
+) -> None:
+    scores = levels.astype(np.float32)
+    if not labels.any() or labels.all():
+        assert metrics.image_ap(labels, scores) is metrics.image_f1_max(labels, scores) is None
+        return
+    average, recall_before, best = 0.0, 0.0, 0.0
+    for value in sorted(set(levels.tolist()), reverse=True):
+        found = levels >= value
+        precision, recall = labels[found].mean(), found[labels].mean()
+        average += precision * (recall - recall_before)
+        recall_before = recall
+        best = max(best, 2 * precision * recall / (precision + recall) if recall else 0.0)
+    assert metrics.image_ap(labels, scores) == pytest.approx(average)
+    assert metrics.image_f1_max(labels, scores) == pytest.approx(best)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    normal=arrays(np.bool_, 200),
+    values=arrays(np.float32, 200, elements=FINITE),
+    steps=st.integers(0, 20),
+)
+def test_normal_values_are_counted_as_if_all_were_sorted(
+    normal: np.ndarray, values: np.ndarray, steps: int
+) -> None:
+    ranking = ranked(~normal, values, steps=steps)
+    if normal.all() or not normal.any():
+        assert ranking is None
+        return
+    plain = np.sort(values[normal])
+    for got, thresholds, side in (
+        (ranking.above, ranking.thresholds, "right"),
+        (ranking.from_here, ranking.thresholds, "left"),
+        (ranking.above_steps, ranking.steps, "right"),
+    ):
+        np.testing.assert_array_equal(got, plain.size - plain.searchsorted(thresholds, side=side))
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.uint8])
+def test_the_type_of_the_values_changes_nothing(kind: type) -> None:
+    generator = np.random.default_rng(1)
+    masks = np.zeros((2, 9, 11), np.uint8)
+    masks[0, :3, 8:] = 255  # touches two borders
+    maps = generator.integers(0, 50, masks.shape).astype(kind)
+    got = metrics.measurement(None, None, masks, maps).metrics()
+    expected = metrics.measurement(None, None, masks, maps.astype(np.float64)).metrics()
+    assert asdict(got) == pytest.approx(asdict(expected))
+
+
+def test_regions_that_touch_by_a_corner_are_one() -> None:
+    masks = np.zeros((1, 6, 6), np.bool_)
+    masks[0, 0, 0] = masks[0, 1, 1] = masks[0, 5, 2] = True
+    np.testing.assert_allclose(region_weights(masks), [0.25, 0.25, 0.5])
+
+
+def test_images_and_pixels_can_be_measured_alone() -> None:
+    labels, scores = np.array([0, 1, 1]), np.array([0.1, 0.4, 0.2])
+    alone = metrics.measurement(labels, scores, None, None).metrics().record("official")
+    assert alone["image_auroc"] == 1.0
+    assert alone["pixel_auroc"] is alone["aupro"] is None
+    masks, maps = labels.reshape(1, 1, 3), scores.reshape(1, 1, 3)
+    alone = metrics.measurement(None, None, masks, maps).metrics().record("exact")
+    assert alone["image_auroc"] is None
+    assert alone["pixel_auroc"] == alone["aupro"] == 1.0
 
 
 @pytest.mark.parametrize("value", [0, 1])

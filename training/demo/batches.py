@@ -1,6 +1,6 @@
 """Batches from the pool: random crops, turns, colours and exposures, so that no picture comes twice."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -34,19 +34,18 @@ class Batch:
 def ahead(
     pool: Pool,
     size: int,
-    count: int,
+    parts: Sequence[float],
     rng: Generator,
     plan: DemoPlan,
-    parts: float | None = None,
 ) -> Iterator[Batch]:
-    """Give `count` batches, each made by a thread of its own while the one before is learned."""
+    """Give a batch for each share of parts, made by a thread of its own while the one before is learned."""
     with ThreadPoolExecutor(1) as maker:
-        coming = maker.submit(random_batch, pool, size, rng, plan, parts)
-        for number in range(count):
+        coming = maker.submit(random_batch, pool, size, rng, plan, parts[0])
+        for following in parts[1:]:
             batch = coming.result()
-            if number + 1 < count:
-                coming = maker.submit(random_batch, pool, size, rng, plan, parts)
+            coming = maker.submit(random_batch, pool, size, rng, plan, following)
             yield batch
+        yield coming.result()
 
 
 def random_batch(

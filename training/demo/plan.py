@@ -13,29 +13,6 @@ PARTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """One part of stage 1, with a rise and a fall of the rate.
-
-    Attributes:
-        name: What its file and its lines of the log are called.
-        steps: Its length.
-        warm_up: Steps in which the rate rises.
-        rate: Its highest rate, as a share of the plan's.
-        parts: Chance of a picture to show a part; None takes the pool as it is.
-        cross_entropy: Extra weight of the images' cross-entropy beside the published losses.
-        number: Keeps the random numbers of courses apart.
-    """
-
-    name: str
-    steps: int
-    warm_up: int
-    rate: float
-    parts: float | None
-    cross_entropy: float
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
 class DemoPlan:
     """Sizes, lengths and rates of both stages.
 
@@ -52,10 +29,10 @@ class DemoPlan:
         drawn: Pictures in the pool; a third of them is good.
         drawn_side: Their side in px; training crops from them.
         batch: Pictures of a step in stage 1, for each worker.
-        steps: Steps of stage 1's first course, on all categories alike; the whole model learns.
-        warm_up: Its steps in which the rate rises.
-        focus_steps: Steps of the second course, mostly on parts.
-        focus_warm_up: Its steps in which the rate rises.
+        steps: Steps of stage 1, in which the whole model learns.
+        warm_up: Its first steps, in which the rate rises.
+        parts: Share of pictures of parts in the second half of stage 1; it rises up to there from the pool's.
+        cross_entropy: Extra weight of the images' cross-entropy beside the published losses in stage 1.
         rate: Highest rate of stage 1.
         matrix_rate: The same for the matrices of the blocks.
         head_batch: Pictures of a step in stage 2.
@@ -66,21 +43,21 @@ class DemoPlan:
     """
 
     vision_width: int = 128
-    vision_layers: int = 5
-    feature_layers: tuple[int, ...] = (3, 4, 5)
+    vision_layers: int = 6
+    feature_layers: tuple[int, ...] = (4, 5, 6)
     patch: int = 8
     side: int = 128
     embed_dim: int = 64
     text_layers: int = 2
     top_k: int = 4
     sigma: float = 3.5
-    drawn: int = 14000
+    drawn: int = 21000
     drawn_side: int = 160
     batch: int = 16
-    steps: int = 4500
+    steps: int = 8000
     warm_up: int = 200
-    focus_steps: int = 2400
-    focus_warm_up: int = 100
+    parts: float = 0.8
+    cross_entropy: float = 2.0
     rate: float = 1e-3
     matrix_rate: float = 3e-3
     head_batch: int = 16
@@ -88,14 +65,6 @@ class DemoPlan:
     head_rate: float = 1e-4
     seed: int = 20251
     workers: int = 2
-
-    @property
-    def courses(self) -> tuple[Course, Course]:
-        """The two courses of stage 1."""
-        return (
-            Course("breadth", self.steps, self.warm_up, 1.0, None, 1.0, 1),
-            Course("focus", self.focus_steps, self.focus_warm_up, 0.5, 0.8, 3.0, 3),
-        )
 
     def __post_init__(self) -> None:
         if self.drawn < 2 * len(SEEN):
@@ -114,10 +83,8 @@ TINY = DemoPlan(
     drawn=2 * len(SEEN),
     drawn_side=72,
     batch=4,
-    steps=3,
+    steps=4,
     warm_up=1,
-    focus_steps=2,
-    focus_warm_up=1,
     head_batch=2,
     head_steps=2,
     workers=1,

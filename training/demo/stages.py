@@ -14,7 +14,7 @@ from torch import nn
 
 from vipx.errors import UsageError
 from vipx.training.demo.clip import save_clip, small_clip
-from vipx.training.demo.plan import Course, DemoPlan
+from vipx.training.demo.plan import DemoPlan
 from vipx.training.demo.pool import Pool, drawn_pool, opened_pool
 from vipx.training.demo.training import Progress, pretrain, train_heads
 from vipx.training.methods.checkpoints import save_method
@@ -24,7 +24,7 @@ from vipx.training.model.backbone import Backbone
 from vipx.training.model.vision import VisionOptions
 from vipx.training.model.weights import LoadedClip, clip_from_file
 
-BACKBONE, CHECKPOINT = "backbone.safetensors", "demo.ckpt"
+STAGE_1, BACKBONE, CHECKPOINT = "stage1.pt", "backbone.safetensors", "demo.ckpt"
 SNAPSHOT_EVERY = 300
 
 
@@ -40,23 +40,19 @@ def make_demo(folder: Path, plan: DemoPlan) -> None:
     began = time.monotonic()
     pool = drawn_pool(folder / "pool", plan)
     _say(f"pool: {plan.drawn} pictures, {time.monotonic() - began:.0f} s")
-    for course in plan.courses:
-        train_backbone(folder, plan, course)
+    train_backbone(folder, plan)
     finish_heads(folder, pool, plan)
     _say(f"done: {time.monotonic() - began:.0f} s in all")
 
 
-def train_backbone(folder: Path, plan: DemoPlan, course: Course) -> None:
-    """One course of stage 1, in as many processes as the plan has workers; leaves `NAME.pt`.
-
-    The second course goes on from the file that the first one left.
-    """
+def train_backbone(folder: Path, plan: DemoPlan) -> None:
+    """Stage 1, in as many processes as the plan has workers; leaves `stage1.pt`."""
     if plan.workers == 1:
-        _worker(0, folder, plan, course)
+        _worker(0, folder, plan)
         return
     (folder / "meeting").unlink(missing_ok=True)
     with ProcessPoolExecutor(plan.workers, get_context("spawn")) as workers:
-        jobs = [workers.submit(_worker, rank, folder, plan, course) for rank in range(plan.workers)]
+        jobs = [workers.submit(_worker, rank, folder, plan) for rank in range(plan.workers)]
         for job in jobs:
             job.result()
 
@@ -64,7 +60,7 @@ def train_backbone(folder: Path, plan: DemoPlan, course: Course) -> None:
 def finish_heads(folder: Path, pool: Pool, plan: DemoPlan) -> None:
     """Stage 2 on the backbone as written to its file, so that the checkpoint names that file's hash."""
     clip, method = _untrained(plan)
-    _load(folder / f"{plan.courses[-1].name}.pt", clip, method)
+    _load(folder / STAGE_1, clip, method)
     save_clip(clip, folder / BACKBONE)
     backbone = Backbone(clip_from_file(folder / BACKBONE), _options(plan))
     torch.manual_seed(plan.seed)
@@ -81,7 +77,7 @@ def finish_heads(folder: Path, pool: Pool, plan: DemoPlan) -> None:
     )
 
 
-def _worker(rank: int, folder: Path, plan: DemoPlan, course: Course) -> None:
+def _worker(rank: int, folder: Path, plan: DemoPlan) -> None:
     """One process of stage 1: one thread, so that workers do not wait for each other's at every product."""
     if plan.workers > 1:
         torch.set_num_threads(1)
@@ -89,18 +85,15 @@ def _worker(rank: int, folder: Path, plan: DemoPlan, course: Course) -> None:
         meeting = f"file://{(folder / 'meeting').absolute()}"
         dist.init_process_group("gloo", meeting, rank=rank, world_size=plan.workers)
     clip, method = _untrained(plan)
-    before = plan.courses[: plan.courses.index(course)]
-    if before:
-        _load(folder / f"{before[-1].name}.pt", clip, method)
     backbone = Backbone(LoadedClip(clip, "inferred", "0" * 64), _options(plan))
     pool = opened_pool(folder / "pool")
     began = time.monotonic()
-    for progress in pretrain(backbone, method, pool, plan, course, rank):
+    for progress in pretrain(backbone, method, pool, plan, rank):
         if rank == 0:
-            _report(course.name, progress, began)
-            if progress.step % SNAPSHOT_EVERY == 0 or progress.step == course.steps:
+            _report("stage 1", progress, began)
+            if progress.step % SNAPSHOT_EVERY == 0 or progress.step == plan.steps:
                 state = {"clip": clip.state_dict(), "method": method.state_dict()}
-                torch.save(state, folder / f"{course.name}.pt")
+                torch.save(state, folder / STAGE_1)
     if plan.workers > 1:
         dist.destroy_process_group()
 

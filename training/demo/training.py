@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from vipx.training.data.procedural import SEEN
 from vipx.training.demo.batches import Batch, ahead
-from vipx.training.demo.plan import Course, DemoPlan
+from vipx.training.demo.plan import PARTS, DemoPlan
 from vipx.training.demo.pool import Pool
+from vipx.training.methods.objective import Targets, losses
 from vipx.training.methods.vip2clip.method import Vip2Clip
-from vipx.training.methods.vip2clip.objective import losses, optimiser, training_step
+from vipx.training.methods.vip2clip.objective import optimiser, training_step
 from vipx.training.model.backbone import Backbone
 from vipx.training.model.vision import VisionFeatures
 
@@ -67,30 +69,30 @@ def pretrain(
     method: Vip2Clip,
     pool: Pool,
     plan: DemoPlan,
-    course: Course,
     rank: int = 0,
 ) -> Iterator[Progress]:
-    """Stage 1, one course: everything learns. Muon and AdamW, warm-up, cosine, clipped gradients.
+    """Stage 1: everything learns. Muon and AdamW, warm-up, cosine, clipped gradients.
 
     Every worker runs this with batches of its own; the gradients are averaged, so all stay equal.
     """
     probe = Probe(len(plan.feature_layers), plan.embed_dim)
     learned = [*_trainable(backbone), *method.parameters(), *probe.parameters()]
     optimisers = _optimisers(learned, _block_matrices(backbone), plan)
-    rng = np.random.default_rng([plan.seed, course.number, rank])
-    batches = ahead(pool, plan.batch, course.steps, rng, plan, course.parts)
+    rng = np.random.default_rng([plan.seed, 1, rank])
+    shares = [_parts(step, plan) for step in range(1, plan.steps + 1)]
+    batches = ahead(pool, plan.batch, shares, rng, plan)
     seen: list[tuple[float, float]] = []
     for step, batch in enumerate(batches, start=1):
         for one in optimisers:
             one.zero_grad(set_to_none=True)
             for group in one.param_groups:
-                group["lr"] = group["peak"] * _rate(step, course)
-        seen.append(_gradients(backbone, method, probe, batch, course.cross_entropy))
+                group["lr"] = group["peak"] * _rate(step, plan)
+        seen.append(_gradients(backbone, method, probe, batch, plan.cross_entropy))
         _average(learned, plan.workers)
         nn.utils.clip_grad_norm_(learned, 1.0)
         for one in optimisers:
             one.step()
-        if step % 100 == 0 or step == course.steps:
+        if step % 100 == 0 or step == plan.steps:
             yield _progress(step, seen)
             seen = []
 
@@ -103,12 +105,13 @@ def train_heads(
     method.requires_grad_(True)
     adam = optimiser(method, learning_rate=plan.head_rate)
     rng = np.random.default_rng([plan.seed, 2])
+    batches = ahead(pool, plan.head_batch, [_parts(0, plan)] * plan.head_steps, rng, plan)
     seen: list[tuple[float, float]] = []
-    for step, batch in enumerate(ahead(pool, plan.head_batch, plan.head_steps, rng, plan), start=1):
+    for step, batch in enumerate(batches, start=1):
         with torch.no_grad():
             features = backbone(batch.images)
         terms = training_step(
-            backbone, method, adam, features=features, labels=batch.labels, masks=batch.masks
+            backbone, method, adam, features=features, targets=Targets(batch.labels, batch.masks)
         )
         seen.append((float(terms.total.detach()), float(terms.cross_entropy.detach())))
         if step % 100 == 0 or step == plan.head_steps:
@@ -122,8 +125,8 @@ def _gradients(
     """Run one batch backwards; gives the published loss and its cross-entropy term."""
     features = _encoded(backbone, batch)
     grid = backbone.vision.grid
-    forward = method(backbone.text, features)
-    terms = losses(forward, grid=grid, labels=batch.labels, masks=batch.masks)
+    forward = method.training_forward(backbone.text, features)
+    terms = losses(forward, Targets(batch.labels, batch.masks), grid=grid)
     direct = probe(features.patch_features, coverage(batch.masks, grid))
     total = terms.total + extra * terms.cross_entropy + PROBE_WEIGHT * direct
     total.backward()
@@ -189,12 +192,18 @@ def _average(parameters: list[nn.Parameter], workers: int) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
-def _rate(step: int, course: Course) -> float:
-    """Rise linearly, then fall along half a cosine to 1 % of the course's highest rate."""
-    if step <= course.warm_up:
-        return course.rate * step / course.warm_up
-    done = (step - course.warm_up) / max(course.steps - course.warm_up, 1)
-    return course.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+def _rate(step: int, plan: DemoPlan) -> float:
+    """Rise linearly, then fall along half a cosine to 1 % of the highest rate."""
+    if step <= plan.warm_up:
+        return step / plan.warm_up
+    done = (step - plan.warm_up) / max(plan.steps - plan.warm_up, 1)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _parts(step: int, plan: DemoPlan) -> float:
+    """Share of parts among the pictures: they are learned later than surfaces, and need more of the steps."""
+    natural = len(PARTS) / len(SEEN)
+    return natural + (plan.parts - natural) * min(2 * step / plan.steps, 1.0)
 
 
 def _progress(step: int, seen: list[tuple[float, float]]) -> Progress:

@@ -17,13 +17,14 @@ from vipx.checkpoint import (
 )
 from vipx.errors import CheckpointError, VipxError
 from vipx.hashing import file_sha256
+from vipx.training.methods.method import Method
+from vipx.training.methods.registry import METHODS
 from vipx.training.methods.vip2clip.configuration import Vip2ClipConfig
-from vipx.training.methods.vip2clip.method import Vip2Clip
 from vipx.training.methods.vip2clip.published import method_from_published
 from vipx.training.model.backbone import Backbone
 from vipx.training.model.vision import VisionOptions
 
-T = TypeVar("T", Vip2ClipConfig, VisionOptions)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,14 @@ class LoadedMethod:
     published file, or of our parameters' file.
     """
 
-    method: Vip2Clip
+    method: Method
     description: CheckpointDescription | None
     sha256: str
 
 
 def save_method(
     path: Path,
-    method: Vip2Clip,
+    method: Method,
     backbone: Backbone,
     *,
     training: Mapping[str, JsonValue],
@@ -54,10 +55,10 @@ def save_method(
         parameters,
         overwrite=overwrite,
         vipx_version=__version__,
-        method=method.method,
-        config=asdict(method.config),
+        method=method.name,
+        config=_plain(asdict(method.config)),
         vision=_plain(asdict(backbone.vision.options)),
-        backbone=asdict(backbone.identity),
+        backbone=asdict(backbone.identity) | {"embed_dim": backbone.dim},
         training=dict(training),
     )
 
@@ -78,16 +79,16 @@ def load_method(path: Path, config: Vip2ClipConfig) -> LoadedMethod:
         CheckpointError: The checkpoint cannot be trusted or understood.
     """
     if not path.is_dir():
-        method = method_from_published(path, config)
-        return LoadedMethod(method.eval(), None, file_sha256(path))
+        published = method_from_published(path, config)
+        return LoadedMethod(published.eval(), None, file_sha256(path))
     checkpoint = read_checkpoint(path)
     description = checkpoint.description
     state = {name: torch.from_numpy(value) for name, value in checkpoint.parameters.items()}
     try:
-        dim = state["fgp.query.weight"].shape[0]
-        method = Vip2Clip(config_from(description, path), dim=dim, template=state["ica.template"])
-        method.load_state_dict(state)
-    except (KeyError, RuntimeError) as error:
+        method = METHODS[description.method].restored(
+            config_from(description, path), _embed_dim(description), state
+        )
+    except (KeyError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"{path}: parameters do not fit the configuration: {reason}"
@@ -105,21 +106,28 @@ def describe_published(path: Path) -> dict[str, JsonValue]:
     config = method.config
     return {
         "kind": "published checkpoint",
-        "method": method.method,
+        "method": method.name,
         "sha256": file_sha256(path),
         "context_tokens": config.context_tokens,
         "class_tokens": config.class_tokens,
-        "feature_width": method.fgp.query.weight.shape[0],
-        "text_width": method.ica.template.shape[2],
+        "feature_width": method.widths[0],
+        "text_width": method.widths[1],
         # The published training code writes the abnormal word into both prompts.
         "state_words_differ": config.normal_word != config.abnormal_word,
         "parameters": sum(p.numel() for p in method.parameters()),
     }
 
 
-def config_from(description: CheckpointDescription, path: Path) -> Vip2ClipConfig:
+def config_from(description: CheckpointDescription, path: Path) -> Any:  # noqa: ANN401 - the configuration of whatever method it is
     """Read the method's configuration from a description."""
-    return _record(Vip2ClipConfig, description.config, path)
+    return _record(METHODS[description.method].config, description.config, path)
+
+
+def _embed_dim(description: CheckpointDescription) -> int:
+    dim = description.backbone["embed_dim"]
+    if not isinstance(dim, int) or dim < 1:
+        raise ValueError(f"backbone.embed_dim: expected a number of at least 1, got {dim!r}")
+    return dim
 
 
 def vision_from(description: CheckpointDescription, path: Path) -> VisionOptions:
@@ -128,7 +136,7 @@ def vision_from(description: CheckpointDescription, path: Path) -> VisionOptions
 
 
 def _record(kind: type[T], values: Mapping[str, Any], path: Path) -> T:
-    known = {field.name for field in fields(kind)}
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if unknown := set(values) - known:
         raise CheckpointError(
             f"{path}: unknown settings {sorted(unknown)}; use the vipx that wrote it"

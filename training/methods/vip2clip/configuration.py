@@ -6,6 +6,8 @@ from typing import Any, Literal
 from vipx.errors import UsageError
 
 Preset = Literal["official", "paper"]
+Prompts = Literal["conditioned", "learned", "written"]
+ImageScore = Literal["official", "paper", "global"]
 PRESETS: tuple[Preset, ...] = ("official", "paper")
 
 
@@ -15,6 +17,11 @@ class Vip2ClipConfig:
 
     Attributes:
         preset: `official` is the published code's behaviour, `paper` the text's where the two differ.
+        prompts: `conditioned` on the image by the ICA, as published; `learned` without the Meta-Net, so that
+            every image gets the same two; `written`, which learns nothing and reads the two sentences below.
+        normal_sentence: The normal prompt where prompts are written.
+        abnormal_sentence: The abnormal one. Both are CLIP's baseline in the paper's Table 4, for any object.
+        fgp: Whether the texts look at the patches before they meet them.
         context_tokens: Learnable tokens before the state word, one set for each state.
         class_tokens: Tokens that the image conditions, shared by both states.
         meta_net_width: Hidden width of each of the Meta-Net's MLPs.
@@ -23,13 +30,18 @@ class Vip2ClipConfig:
         fgp_heads: Attention heads of the FGP.
         fgp_scale: `none` for plain dot products, `inverse_sqrt` for 1/sqrt(head width).
         image_score: `official` pools the cosines of all layers' top patches before one softmax; `paper`
-            takes the cosine with each layer's mean top-k feature and averages the layers' probabilities.
+            takes the cosine with each layer's mean top-k feature and averages the layers' probabilities;
+            `global` compares the image's global feature with the texts (the dual branch of Table 5).
         temperature: Divisor of every cosine.
         top_k: Patches of each layer that make the image score.
         sigma: Deviation in pixels of the Gaussian that smooths the anomaly map.
     """
 
     preset: Preset = "official"
+    prompts: Prompts = "conditioned"
+    normal_sentence: str = "a photo of a normal object"
+    abnormal_sentence: str = "a photo of an anomalous object"
+    fgp: bool = True
     context_tokens: int = 7
     class_tokens: int = 3
     meta_net_width: int = 384
@@ -37,7 +49,7 @@ class Vip2ClipConfig:
     abnormal_word: str = "damaged"
     fgp_heads: int = 8
     fgp_scale: Literal["none", "inverse_sqrt"] = "none"
-    image_score: Literal["official", "paper"] = "official"
+    image_score: ImageScore = "official"
     temperature: float = 0.07
     top_k: int = 50
     sigma: float = 8.0

@@ -43,5 +43,29 @@ class FGP(nn.Module):
         pooled = (weights @ value).transpose(-2, -3).flatten(-2)  # (batch, layers, 2, dim)
         return F.normalize(self.output(pooled), dim=-1)
 
+    def regrouped(
+        self,
+        text: Float[Tensor, "batch 2 dim"],
+        patches: Float[Tensor, "batch layers patches dim"],
+    ) -> Float[Tensor, "batch layers 2 dim"]:
+        """Compute `forward` with the key projection on the queries and the value projection behind the pooling.
+
+        The key bias, which cancels in the softmax, is left out: its gradient is None instead of rounding
+        (methods/vip2clip.md 1.12, 2; the proof stands in export/folds/fgp.py).
+        """
+        by_head = (self.heads, -1)
+        query = self._split(self.query(text) * self.scale)  # (batch, heads, 2, head)
+        queries = (query @ self.key.weight.unflatten(0, by_head)).flatten(1, 2)
+        weights = (queries[:, None] @ patches.transpose(-1, -2)).softmax(dim=-1)
+        pooled = (weights @ patches).unflatten(2, (self.heads, 2))
+        values = self.value.weight.unflatten(0, by_head).transpose(1, 2)  # (heads, dim, head)
+        mixed = pooled @ values + self.value.bias.unflatten(0, by_head)[:, None]
+        return F.normalize(self.output(mixed.transpose(2, 3).flatten(3)), dim=-1)
+
+    def learned(self) -> list[nn.Parameter]:
+        """Give the parameters that a training can change: all but the unused number and the key bias."""
+        idle = (self.unused_temperature, self.key.bias)
+        return [value for value in self.parameters() if all(value is not one for one in idle)]
+
     def _split(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows_by_head head_width"]:
         return x.unflatten(-1, (self.heads, -1)).transpose(-2, -3)

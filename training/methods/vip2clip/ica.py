@@ -9,8 +9,6 @@ from vipx.errors import UsageError
 from vipx.training.methods.vip2clip.configuration import Vip2ClipConfig
 from vipx.training.model.text import TextTower
 
-NORMAL, ABNORMAL = 0, 1
-
 
 class MetaNet(nn.Module):
     """One small MLP for each class token: (batch, dim) -> (batch, class_tokens, width).
@@ -38,10 +36,12 @@ class ICA(nn.Module):
     """Prompts [start | context | state word | class tokens | end | padding] for the two states.
 
     `template` holds the token embeddings of everything that is not learned, (2, positions, width), normal
-    first, with zeros where learned tokens go. Both states share the class tokens.
+    first, with zeros where learned tokens go. Both states share the class tokens. Where the configuration says
+    that prompts are `learned`, there is no Meta-Net and the class tokens are the same for every image.
     """
 
     template: Tensor
+    meta_net: MetaNet | None
 
     def __init__(
         self, config: Vip2ClipConfig, *, dim: int, template: Float[Tensor, "2 positions width"]
@@ -51,7 +51,9 @@ class ICA(nn.Module):
         self.config = config
         self.class_context = nn.Parameter(torch.empty(config.class_tokens, width).normal_(std=0.02))
         self.context = nn.Parameter(torch.empty(2, config.context_tokens, width).normal_(std=0.02))
-        self.meta_net = MetaNet(dim, config.meta_net_width, width, config.class_tokens)
+        self.meta_net = None
+        if config.prompts == "conditioned":
+            self.meta_net = MetaNet(dim, config.meta_net_width, width, config.class_tokens)
         self.register_buffer("template", template)
 
     @property
@@ -67,26 +69,25 @@ class ICA(nn.Module):
     def class_tokens(
         self, global_feature: Float[Tensor, "batch dim"]
     ) -> Float[Tensor, "batch class_tokens width"]:
-        """Condition the class tokens on the image."""
+        """Condition the class tokens on the image, where there is a Meta-Net."""
+        if self.meta_net is None:
+            return self.class_context.expand(global_feature.shape[0], -1, -1)
         return self.class_context + self.meta_net(global_feature)
+
+    def prefix(self) -> Float[Tensor, "2 prefix width"]:
+        """Build what stands before the class tokens, which is the same for every image."""
+        word = self.template[:, self.word : self.word + 1]
+        return torch.cat([self.template[:, :1], self.context, word], dim=1)
 
     def forward(
         self, global_feature: Float[Tensor, "batch dim"]
     ) -> Float[Tensor, "batch 2 positions width"]:
         """Build both prompts of each image as token embeddings without positions."""
         batch = global_feature.shape[0]
-        fixed = self.template.expand(batch, -1, -1, -1)
+        prefix = self.prefix().expand(batch, -1, -1, -1)
         tokens = self.class_tokens(global_feature)[:, None].expand(-1, 2, -1, -1)
-        return torch.cat(
-            [
-                fixed[:, :, :1],
-                self.context.expand(batch, -1, -1, -1),
-                fixed[:, :, self.word : self.word + 1],
-                tokens,
-                fixed[:, :, self.end :],
-            ],
-            dim=2,
-        )  # (batch, 2, positions, width)
+        rest = self.template[:, self.end :].expand(batch, -1, -1, -1)
+        return torch.cat([prefix, tokens, rest], dim=2)  # (batch, 2, positions, width)
 
 
 def prompt_template(config: Vip2ClipConfig, text: TextTower) -> Float[Tensor, "2 positions width"]:

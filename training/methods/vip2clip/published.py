@@ -69,9 +69,8 @@ def _method(learned: State, fgp: State, config: Vip2ClipConfig) -> Vip2Clip:
         normal_word=_normal_word(learned),
     )
     dim = learned["cls_prompter.fc.0.0.weight"].shape[1]
-    method = Vip2Clip(config, dim=dim, template=_template(learned, config))
-    method.load_state_dict(_renamed(learned, fgp, config) | {"ica.template": method.ica.template})
-    return method
+    state = _renamed(learned, fgp, config) | {"ica.template": _template(learned, config)}
+    return Vip2Clip.restored(config, dim, state)
 
 
 def _normal_word(learned: State) -> str:

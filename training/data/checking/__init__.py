@@ -1,0 +1,1 @@
+"""What is wrong with a dataset, and what it looks like, before anything is learned from it."""

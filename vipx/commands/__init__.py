@@ -1,0 +1,1 @@
+"""The commands of vipx, one file each. Heavy imports stand inside them: `vipx --help` must answer at once."""

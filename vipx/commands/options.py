@@ -1,0 +1,43 @@
+"""Options that several commands share, and how their values are read."""
+
+from pathlib import Path
+
+import click
+
+JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print data as JSON, one object a line."
+)
+PATH = click.Path(path_type=Path)
+PRECISION = click.Choice(["fp32", "fp16"])
+
+
+def size(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Read `518` or `480x640` (height x width)."""
+    if value is None:
+        return None
+    parts = value.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) for part in parts):
+        raise click.BadParameter("expected N or HEIGHTxWIDTH in pixels, such as 518 or 480x640")
+    return int(parts[0]), int(parts[-1])
+
+
+def numbers(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """Read `6,12,18,24`."""
+    if value is None:
+        return None
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise click.BadParameter("expected numbers with commas, such as 6,12,18,24")
+    return tuple(int(part) for part in parts)
+
+
+def precisions(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    """Read `fp32,fp16`."""
+    parts = tuple(part.strip() for part in value.split(","))
+    if not set(parts) <= {"fp32", "fp16"} or len(set(parts)) != len(parts):
+        raise click.BadParameter("expected fp32, fp16 or both with a comma, the default first")
+    return parts

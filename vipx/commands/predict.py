@@ -1,0 +1,87 @@
+"""`vipx predict`: a bundle answers for image files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vipx.commands.options import JSON, PATH, PRECISION
+from vipx.console import needs, print_json, warn
+
+if TYPE_CHECKING:
+    from vipx.manifest import Precision
+    from vipx.runtime.engines.engine import Device
+    from vipx.runtime.prediction import MapFormat, Row
+
+
+@click.command()
+@click.argument("bundle", type=PATH)
+@click.argument("images", type=PATH, nargs=-1, required=True)
+@click.option(
+    "--threshold", type=float, help="Scores from here on are NG; without it all are REVIEW."
+)
+@click.option("--maps", type=PATH, help="Folder for heat maps.")
+@click.option(
+    "--map-format",
+    type=click.Choice(["npy", "png", "both"]),
+    default="npy",
+    show_default=True,
+    help="float32 at the model's size, an overlay at the image's, or both.",
+)
+@click.option("--precision", type=PRECISION, help="Which encoder [the bundle's first].")
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where the graphs run; one that is not there is an error.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads within an operator.")
+@click.option("--fail-on-ng", is_flag=True, help="Exit with 10 if any part is NG.")
+@JSON
+def predict(
+    bundle: Path,
+    images: tuple[Path, ...],
+    threshold: float | None,
+    maps: Path | None,
+    map_format: "MapFormat",
+    precision: "Precision | None",
+    device: "Device",
+    threads: int | None,
+    fail_on_ng: bool,
+    as_json: bool,
+) -> None:
+    """Inspect IMAGES (files or folders) with BUNDLE: score, verdict and heat map of each."""
+    with needs("cpu"):
+        from vipx.images import list_images
+        from vipx.runtime.engines.engine import EngineOptions
+        from vipx.runtime.inspector import Inspector
+        from vipx.runtime.prediction import MapWriter, inspect_images
+
+    listing = list_images(images)
+    if listing.passed_over:
+        warn(f"{listing.passed_over} files that are no images were passed over")
+    writer = MapWriter(maps, map_format) if maps else None
+    options = EngineOptions(device, threads)
+    with Inspector.open(
+        bundle, precision=precision, threshold=threshold, options=options
+    ) as inspector:
+        if threshold is None:
+            warn("no threshold was given: every verdict is REVIEW")
+        rows = [_tell(row, as_json) for row in inspect_images(inspector, listing, writer)]
+    failures = {row.failure for row in rows if row.failure}
+    if failures:
+        raise SystemExit(3 if "input" in failures else 5)
+    if fail_on_ng and any(row.verdict == "NG" for row in rows):
+        raise SystemExit(10)
+
+
+def _tell(row: "Row", as_json: bool) -> "Row":
+    if row.failure:
+        warn(f"error: {row.reason}")
+    if as_json:
+        print_json(row.record())
+    else:
+        score = "-" if row.score is None else f"{row.score:.4f}"
+        click.echo(f"{row.verdict:6}  {score:>6}  {row.path}")
+    return row
