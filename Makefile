@@ -55,6 +55,7 @@ demo-model: $(DEV) ## train the model of `vipx demo` again, and export it into t
 	$(BIN)/python -m vipx.training.demo --out out/demo-model
 	$(BIN)/vipx export out/demo-model/demo.ckpt --backbone-weights out/demo-model/backbone.safetensors \
 		--overwrite --output vipx/demo/bundle.vipx
+	mkdir -p vipx/demo/weights && cp -R out/demo-model/backbone.safetensors out/demo-model/demo.ckpt vipx/demo/weights
 
 bench: $(DEV) ## list the benchmarks; NAME=one runs it, ARGS="..." go to it
 ifdef NAME

@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vipx.errors import UsageError
 from vipx.export.detector import Detector
 from vipx.export.folds import PROMPT_FOLDS
 from vipx.export.heads import Heads
 from vipx.export.onnx_file import HEADS_OUTPUTS, PROMPTS, GraphInterface, write_graph
 from vipx.export.prompts import Prompts
+from vipx.export.tokenclip_heads import TokenClipHeads
 from vipx.export.vip2clip_heads import Vip2ClipHeads
 from vipx.training.methods.method import Prediction
+from vipx.training.methods.tokenclip.method import TokenClip
 from vipx.training.methods.vip2clip.ica import ICA
 from vipx.training.methods.vip2clip.method import Vip2Clip
 
@@ -64,4 +67,6 @@ def _heads(detector: Detector) -> Heads:
     method, vision = detector.method, detector.backbone.vision
     if isinstance(method, Vip2Clip):
         return Vip2ClipHeads(method, vision.options, vision.grid)
-    raise NotImplementedError(method.name)
+    if isinstance(method, TokenClip):
+        return TokenClipHeads(method, vision.options, vision.grid)
+    raise UsageError(f"{method.name} cannot be exported yet")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.tiny import noise_images
@@ -128,6 +129,26 @@ def test_the_record_is_plain_data(ran: tuple[DemoResult, DemoRequest]) -> None:
 
     record = json.loads(json.dumps(ran[0].record(), allow_nan=False))
     assert len(record["images"]) == len(ran[0].pictures)
+
+
+def test_the_shipped_weights_are_those_of_the_shipped_bundle(tmp_path: Path) -> None:
+    from vipx.export import BackboneChoice, Overrides, load_detector
+    from vipx.training.methods.method import predict
+
+    request = DemoRequest((), 1, tmp_path / "page.html", save_weights=tmp_path / "weights")
+    run_demo(request, quiet)
+    weights = tmp_path / "weights"
+    choice = BackboneChoice(weights / "backbone.safetensors")
+    detector = load_detector(weights / "demo.ckpt", choice, Overrides())
+    bundle = read_bundle(DEMO_BUNDLE)
+    assert detector.checkpoint.sha256 == bundle.manifest.checkpoint.sha256
+    assert detector.backbone.identity.sha256 == bundle.manifest.backbone.sha256
+    with np.load(DEMO_BUNDLE / bundle.manifest.goldens.expected) as expected:
+        for name, score in zip(bundle.manifest.goldens.images, expected["score"], strict=True):
+            with Image.open(DEMO_BUNDLE / name) as image:
+                pixels = torch.from_numpy(np.array(image)[None])
+            found = predict(detector.backbone, detector.method, pixels)
+            assert abs(float(found.scores[0]) - float(score)) <= 1e-5
 
 
 def test_the_shipped_bundle_is_small_verified_and_right_on_this_machine() -> None:

@@ -6,9 +6,12 @@ from vipx import __version__
 from vipx.commands.data import data
 from vipx.commands.demo import demo
 from vipx.commands.doctor import doctor
+from vipx.commands.evaluate import evaluate
 from vipx.commands.export import export
+from vipx.commands.metrics import metrics
 from vipx.commands.predict import predict
 from vipx.commands.show import show
+from vipx.commands.train import train
 from vipx.console import VipxGroup
 
 
@@ -22,5 +25,5 @@ def main() -> None:
     """
 
 
-for command in (data, demo, doctor, export, predict, show):
+for command in (data, demo, doctor, evaluate, export, metrics, predict, show, train):
     main.add_command(command)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from vipx.errors import InputError, ResourceError
 
-__all__ = ["flush_folder", "whole_file", "write_atomically", "write_error"]
+__all__ = ["flush_folder", "partial_of", "whole_file", "write_atomically", "write_error"]
 
 # The disk, not the path, is at fault: another path on it would not help.
 _RESOURCES = frozenset(
@@ -44,9 +44,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     if not path.name:
         raise InputError(f"{path}: cannot be written (this is a folder); give a file name")
-    # 40 characters of the name, as the whole of a long one would exceed the 255 bytes allowed.
-    token = uuid.uuid4().hex[:8]
-    partial = path.with_name(f".{path.name[:40]}.partial-{os.getpid()}-{token}")
+    partial = partial_of(path)
     try:
         with partial.open("xb") as file:
             yield file
@@ -59,6 +57,12 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):  # the file's own error, if any, is the one to report
             partial.unlink(missing_ok=True)
+
+
+def partial_of(path: Path) -> Path:
+    """Give a name beside `path` for what is not whole yet: `.NAME.partial-PID-TOKEN`, NAME cut short."""
+    # The whole of a long name would exceed the 255 bytes allowed.
+    return path.with_name(f".{path.name[:40]}.partial-{os.getpid()}-{uuid.uuid4().hex[:8]}")
 
 
 def flush_folder(folder: Path) -> None:

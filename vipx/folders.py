@@ -1,15 +1,15 @@
 """Folders that exist whole or not at all."""
 
+import glob
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vipx.errors import UsageError
-from vipx.files import flush_folder, write_error
+from vipx.files import flush_folder, partial_of, write_error
 
 _PARTIAL = re.compile(r"\.partial-(\d+)-[0-9a-f]{8}$")
 
@@ -29,7 +29,7 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link at the target itself
     if os.path.lexists(path) and not overwrite:
         raise UsageError(f"{path}: already exists; choose another name or pass --overwrite")
-    partial = path.parent / f".{path.name}.partial-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    partial = partial_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
@@ -52,7 +52,7 @@ def _put_in_place(partial: Path, path: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise UsageError(f"{path}: was written by someone else meanwhile; choose another name")
-    aside = path.parent / f".{path.name}.partial-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    aside = partial_of(path)
     path.rename(aside)
     partial.rename(path)
     if aside.is_dir() and not aside.is_symlink():
@@ -71,7 +71,7 @@ def _flush(folder: Path) -> None:
 
 def _remove_abandoned(path: Path) -> None:
     """Remove what writers to this path left when they were killed."""
-    for leftover in path.parent.glob(f".{path.name}.partial-*"):
+    for leftover in path.parent.glob(f".{glob.escape(path.name[:40])}.partial-*"):
         match = _PARTIAL.search(leftover.name)
         if match and not _alive(int(match[1])):
             shutil.rmtree(leftover, ignore_errors=True)

@@ -84,17 +84,18 @@ def _outcome(path: Path) -> str:
     return "whole"
 
 
-def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["b", "part[1]*", "n" * 250])
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path, name: str) -> None:
     code = (
         "import os, sys; from pathlib import Path; from vipx.folders import whole_folder\n"
         "with whole_folder(Path(sys.argv[1])) as f:\n"
         "    (f / 'half').write_text('x'); os.kill(os.getpid(), 9)"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "b")], check=False)
-    assert [p.name.startswith(".b.partial-") for p in tmp_path.iterdir()] == [True]
-    with whole_folder(tmp_path / "b") as folder:
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=False)
+    assert [p.name.startswith(f".{name[:40]}.partial-") for p in tmp_path.iterdir()] == [True]
+    with whole_folder(tmp_path / name) as folder:
         (folder / "whole").write_text("y")
-    assert [p.name for p in tmp_path.iterdir()] == ["b"]
+    assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
 def test_of_two_writers_the_slower_one_is_refused(tmp_path: Path) -> None:

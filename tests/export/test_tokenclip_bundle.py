@@ -20,7 +20,9 @@ from vipx.training.methods.method import predict
 def detector() -> Detector:
     backbone = tiny_backbone()
     record = CheckpointRecord(sha256=NO_HASH, format="vipx")
-    return Detector(backbone, tiny_tokenclip(backbone, image_score="global+map"), record)
+    return Detector(
+        backbone, tiny_tokenclip(backbone, image_score="global+map", iterations=3), record
+    )
 
 
 @pytest.fixture(scope="module")

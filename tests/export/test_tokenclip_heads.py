@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,10 +20,16 @@ from vipx.export.onnx_file import HEADS_OUTPUTS, GraphInterface, write_graph
 from vipx.export.tokenclip_heads import TokenClipHeads
 from vipx.training.methods.method import Prediction, predict
 
-CASES = {
-    "default": {"iterations": 10},
-    "softmax": {"assignment": "softmax", "image_score": "global+map", "map_patches": 3},
-    "mask": {"tie_width": 0.0, "iterations": 5, "top_k": 1},
+# Few iterations, and two cases: the exporter takes its time over each.
+CASES: Mapping[str, dict[str, Any]] = {
+    "transport": {"iterations": 4},
+    "softmax": {
+        "assignment": "softmax",
+        "image_score": "global+map",
+        "map_patches": 3,
+        "tie_width": 0.0,
+        "top_k": 1,
+    },
 }
 
 
@@ -70,7 +77,6 @@ def test_one_graph_gives_pytorchs_numbers_at_any_batch(
 def test_the_cases_differ(exported: Mapping[str, Exported]) -> None:
     maps = [case.reference.anomaly_maps for case in exported.values()]
     assert np.abs(maps[0] - maps[1]).max() > 1e-3
-    assert np.abs(maps[0] - maps[2]).max() > 1e-3
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -105,13 +111,12 @@ def test_the_iterations_stand_in_the_graph_one_by_one(exported: Mapping[str, Exp
         for name, case in exported.items()
     }
     # One softmax an iteration; over the tokens, one shifted log-sum-exp in all.
-    assert counts["default"]["Softmax"] == counts["default"]["Log"] == 10
-    assert counts["default"]["Exp"] == counts["default"]["ReduceMax"] == 1
-    assert counts["mask"]["Softmax"] == counts["mask"]["Log"] == 5
+    assert counts["transport"]["Softmax"] == counts["transport"]["Log"] == 4
+    assert counts["transport"]["Exp"] == counts["transport"]["ReduceMax"] == 1
     assert (counts["softmax"]["Softmax"], counts["softmax"]["Log"]) == (1, 0)
-    assert counts["default"]["TopK"] == counts["mask"]["TopK"] == 1
-    assert counts["mask"]["GreaterOrEqual"] == 1
-    assert sum(counts["default"].values()) <= 120
+    assert (counts["transport"]["TopK"], counts["softmax"]["TopK"]) == (1, 2)
+    assert (counts["transport"]["GreaterOrEqual"], counts["softmax"]["GreaterOrEqual"]) == (0, 1)
+    assert sum(counts["transport"].values()) <= 90
 
 
 def test_top_k_is_sorted(exported: Mapping[str, Exported]) -> None:

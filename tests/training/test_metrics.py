@@ -150,16 +150,16 @@ def test_normal_values_are_counted_as_if_all_were_sorted(
     normal: np.ndarray, values: np.ndarray, steps: int
 ) -> None:
     ranking = ranked(~normal, values, steps=steps)
-    if normal.all() or not normal.any():
-        assert ranking is None
+    if ranking is None:
+        assert normal.all() or not normal.any()
         return
     plain = np.sort(values[normal])
-    for got, thresholds, side in (
-        (ranking.above, ranking.thresholds, "right"),
-        (ranking.from_here, ranking.thresholds, "left"),
-        (ranking.above_steps, ranking.steps, "right"),
-    ):
-        np.testing.assert_array_equal(got, plain.size - plain.searchsorted(thresholds, side=side))
+    above = plain.size - plain.searchsorted(ranking.thresholds, side="right")
+    np.testing.assert_array_equal(ranking.above, above)
+    from_here = plain.size - plain.searchsorted(ranking.thresholds, side="left")
+    np.testing.assert_array_equal(ranking.from_here, from_here)
+    above_steps = plain.size - plain.searchsorted(ranking.steps, side="right")
+    np.testing.assert_array_equal(ranking.above_steps, above_steps)
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.uint8])
@@ -167,7 +167,7 @@ def test_the_type_of_the_values_changes_nothing(kind: type) -> None:
     generator = np.random.default_rng(1)
     masks = np.zeros((2, 9, 11), np.uint8)
     masks[0, :3, 8:] = 255  # touches two borders
-    maps = generator.integers(0, 50, masks.shape).astype(kind)
+    maps: np.ndarray = generator.integers(0, 50, masks.shape).astype(kind)
     got = metrics.measurement(None, None, masks, maps).metrics()
     expected = metrics.measurement(None, None, masks, maps.astype(np.float64)).metrics()
     assert asdict(got) == pytest.approx(asdict(expected))

@@ -23,6 +23,9 @@ from vipx.console import needs, print_demo, print_json, progress, warn
 )
 @click.option("--save-bundle", type=PATH, help="Leave the demo's bundle in this folder.")
 @click.option("--save-images", type=PATH, help="Leave the drawn parts and masks in this folder.")
+@click.option(
+    "--save-weights", type=PATH, help="Leave the demo's backbone and checkpoint in this folder."
+)
 @JSON
 def demo(
     images: tuple[Path, ...],
@@ -30,13 +33,14 @@ def demo(
     output: Path,
     save_bundle: Path | None,
     save_images: Path | None,
+    save_weights: Path | None,
     as_json: bool,
 ) -> None:
     """Inspect drawn parts of kinds never seen in training, and IMAGES, with the model inside vipx."""
     with needs("cpu"):
         from vipx.demo.command import DemoRequest, run_demo
 
-    request = DemoRequest(images, parts, output, save_bundle, save_images)
+    request = DemoRequest(images, parts, output, save_bundle, save_images, save_weights)
     with progress("demo") as report:
         result = run_demo(request, report)
     for failure in result.failures:

@@ -13,7 +13,7 @@ from numpy import ndarray
 from PIL import Image
 
 from vipx.bundle import read_bundle
-from vipx.demo import DEMO_BUNDLE
+from vipx.demo import DEMO_BUNDLE, DEMO_WEIGHTS
 from vipx.demo.page import write_page
 from vipx.errors import ImageError
 from vipx.folders import whole_folder
@@ -41,6 +41,7 @@ class DemoRequest:
         page: HTML file to write.
         save_bundle: Where to leave the bundle, if anywhere.
         save_images: Where to leave the drawn parts with their masks, if anywhere.
+        save_weights: Where to leave the backbone and the checkpoint that the bundle came from, if anywhere.
     """
 
     images: tuple[Path, ...]
@@ -48,6 +49,7 @@ class DemoRequest:
     page: Path
     save_bundle: Path | None = None
     save_images: Path | None = None
+    save_weights: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +232,10 @@ def _save(request: DemoRequest, bundle: Path, report: Report) -> None:
         with whole_folder(request.save_bundle) as folder:
             shutil.copytree(bundle, folder, dirs_exist_ok=True)
         read_bundle(request.save_bundle)
+    if request.save_weights is not None:
+        report("weights")
+        with whole_folder(request.save_weights) as folder:
+            shutil.copytree(DEMO_WEIGHTS, folder, dirs_exist_ok=True)
     if request.save_images is not None:
         report("images")
         with whole_folder(request.save_images) as folder:

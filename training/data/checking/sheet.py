@@ -17,6 +17,7 @@ from vipx.errors import InputError, UsageError
 from vipx.files import write_atomically
 from vipx.images import read_image
 from vipx.training.data.samples import Dataset, Sample, read_truth
+from vipx.webpage import document
 
 __all__ = ["check_ending", "write_sheet"]
 
@@ -92,18 +93,9 @@ def _png(rows: Sequence[_Row]) -> bytes:
 
 
 def _html(dataset: Dataset, rows: Sequence[_Row]) -> str:
-    title = html.escape(f"{dataset.name}: {dataset.root}")
-    return "\n".join(
-        [
-            "<!doctype html>",
-            f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>',
-            "body{font:14px sans-serif;background:#f5f5f5;margin:1em}h2{font-size:1em;margin:1em 0 .3em}",
-            "img{margin:2px;vertical-align:top}</style></head><body>",
-            f"<h1>{title}</h1>",
-            *(line for row in rows for line in _html_row(row)),
-            "</body></html>",
-        ]
-    )
+    title = f"{dataset.name}: {dataset.root}"
+    lines = [f"<h1>{html.escape(title)}</h1>", *(line for row in rows for line in _html_row(row))]
+    return document(title, "\n".join(lines))
 
 
 def _html_row(row: _Row) -> Iterator[str]:

@@ -114,8 +114,8 @@ class TokenClip(Method):
         return self._scored(texts, torch.stack(mixed, dim=-1), features)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Give the prompts' parameters."""
-        return {"prompts": list(self.prompts.parameters())}
+        """Give the prompts' parameters; without deep tokens, these are not among them."""
+        return {"prompts": [one for one in self.prompts.parameters() if one.numel()]}
 
     def _scored(
         self,

@@ -1,0 +1,1 @@
+"""Pages that hold their pictures and charts, and ask nothing of any server."""
