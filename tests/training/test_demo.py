@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from vipx.errors import UsageError
 from vipx.training.demo.__main__ import main
-from vipx.training.demo.batches import MASK_SHRINK, random_batch
+from vipx.training.demo.batches import MASK_SHRINK, View, random_batch
 from vipx.training.demo.plan import TINY, DemoPlan
 from vipx.training.demo.pool import Pool, drawn_pool
 from vipx.training.demo.stages import BACKBONE, CHECKPOINT, make_demo
@@ -60,7 +60,9 @@ def test_masks_follow_their_images_through_crops_and_turns() -> None:
     masks[:, 10:40, 20:34] = True
     images = np.repeat(masks[..., None], 3, axis=3).astype(np.uint8) * 255
     for seed in range(5):
-        batch = random_batch(Pool(images, masks), 4, np.random.default_rng(seed), TINY)
+        batch = random_batch(
+            Pool(images, masks), 4, np.random.default_rng(seed), View(TINY.side, 0.66)
+        )
         small = TINY.side // MASK_SHRINK
         grey = batch.images.float().mean(3)
         coarse = torch.nn.functional.adaptive_avg_pool2d(grey[:, None], (small, small))[:, 0]
@@ -78,5 +80,5 @@ def test_a_fifth_of_a_patch_is_enough_to_count() -> None:
 def test_impossible_plans_are_refused() -> None:
     with pytest.raises(UsageError, match="pool"):
         DemoPlan(drawn=3)
-    with pytest.raises(UsageError, match="crop"):
+    with pytest.raises(UsageError, match="exceed"):
         DemoPlan(drawn_side=100)

@@ -12,7 +12,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from vipx.training.data.procedural import SEEN
-from vipx.training.demo.plan import PARTS, DemoPlan
+from vipx.training.demo.plan import PARTS
 from vipx.training.demo.pool import Pool
 
 SHOWS = 0.2
@@ -20,6 +20,14 @@ SHOWS = 0.2
 
 MASK_SHRINK = 2
 """Masks are learned at half the input's size: patches tell no more, and it saves work."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How pictures are shown: squares of at least `share` of their side, scaled to `side` px."""
+
+    side: int
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,34 +44,35 @@ def ahead(
     size: int,
     parts: Sequence[float],
     rng: Generator,
-    plan: DemoPlan,
+    view: View,
 ) -> Iterator[Batch]:
     """Give a batch for each share of parts, made by a thread of its own while the one before is learned."""
     with ThreadPoolExecutor(1) as maker:
-        coming = maker.submit(random_batch, pool, size, rng, plan, parts[0])
+        coming = maker.submit(random_batch, pool, size, rng, view, parts[0])
         for following in parts[1:]:
             batch = coming.result()
-            coming = maker.submit(random_batch, pool, size, rng, plan, following)
+            coming = maker.submit(random_batch, pool, size, rng, view, following)
             yield batch
         yield coming.result()
 
 
 def random_batch(
-    pool: Pool, size: int, rng: Generator, plan: DemoPlan, parts: float | None = None
+    pool: Pool, size: int, rng: Generator, view: View, parts: float | None = None
 ) -> Batch:
     """Draw `size` pictures at random and change each in many ways that keep what is a defect.
 
     `parts` is the chance of a picture to show a part; None takes the pool as it is.
     """
     chosen = _chosen(len(pool.images), size, rng, parts)
-    zoom = int(rng.integers(round(plan.drawn_side * 0.66), plan.drawn_side + 1))
+    drawn = pool.masks.shape[1]
+    zoom = int(rng.integers(round(drawn * view.share), drawn + 1))
     pairs = [_cropped(pool, int(number), zoom, rng) for number in chosen]
     pixels = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2).float()
     covered = torch.from_numpy(np.stack([mask for _, mask in pairs])).float()[:, None]
-    size_out = (plan.side, plan.side)
+    size_out = (view.side, view.side)
     pixels = F.interpolate(pixels, size_out, mode="bilinear", align_corners=False, antialias=True)
     pixels = _recoloured(pixels / 255, rng)
-    small = plan.side // MASK_SHRINK
+    small = view.side // MASK_SHRINK
     masks = F.adaptive_avg_pool2d(covered, (small, small))[:, 0] > SHOWS
     labels = masks.flatten(1).any(dim=1).long()
     images = (pixels * 255 + 0.5).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)

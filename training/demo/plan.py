@@ -21,7 +21,8 @@ class DemoPlan:
         vision_layers: Its blocks.
         feature_layers: Blocks, counted from 1, whose patches are scored.
         patch: Side of a patch in px.
-        side: Side of the model's input in px.
+        side: Side of the input in px while the backbone learns.
+        final_side: The same for stage 2 and for the model that comes out.
         embed_dim: Width of the space that images and texts share.
         text_layers: Blocks of the text tower; it is as wide as `embed_dim`.
         top_k: Patches of each layer that make the image score.
@@ -47,6 +48,7 @@ class DemoPlan:
     feature_layers: tuple[int, ...] = (4, 5, 6)
     patch: int = 8
     side: int = 128
+    final_side: int = 160
     embed_dim: int = 64
     text_layers: int = 2
     top_k: int = 4
@@ -69,8 +71,10 @@ class DemoPlan:
     def __post_init__(self) -> None:
         if self.drawn < 2 * len(SEEN):
             raise UsageError(f"pool: expected at least {2 * len(SEEN)} pictures, got {self.drawn}")
-        if self.side > self.drawn_side:
-            raise UsageError(f"crop {self.side} px exceeds the pool's {self.drawn_side} px")
+        if max(self.side, self.final_side) > self.drawn_side:
+            raise UsageError(
+                f"inputs of {self.side} and {self.final_side} px exceed the pool's {self.drawn_side} px"
+            )
 
 
 TINY = DemoPlan(
@@ -79,6 +83,7 @@ TINY = DemoPlan(
     feature_layers=(1, 2),
     patch=16,
     side=64,
+    final_side=64,
     top_k=3,
     drawn=2 * len(SEEN),
     drawn_side=72,

@@ -62,7 +62,8 @@ def finish_heads(folder: Path, pool: Pool, plan: DemoPlan) -> None:
     clip, method = _untrained(plan)
     _load(folder / STAGE_1, clip, method)
     save_clip(clip, folder / BACKBONE)
-    backbone = Backbone(clip_from_file(folder / BACKBONE), _options(plan))
+    options = VisionOptions(plan.final_side, plan.final_side, plan.feature_layers)
+    backbone = Backbone(clip_from_file(folder / BACKBONE), options)
     torch.manual_seed(plan.seed)
     began = time.monotonic()
     for progress in train_heads(backbone, method, pool, plan):

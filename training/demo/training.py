@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vipx.training.data.procedural import SEEN
-from vipx.training.demo.batches import Batch, ahead
+from vipx.training.demo.batches import Batch, View, ahead
 from vipx.training.demo.plan import PARTS, DemoPlan
 from vipx.training.demo.pool import Pool
 from vipx.training.methods.objective import Targets, losses
@@ -80,7 +80,7 @@ def pretrain(
     optimisers = _optimisers(learned, _block_matrices(backbone), plan)
     rng = np.random.default_rng([plan.seed, 1, rank])
     shares = [_parts(step, plan) for step in range(1, plan.steps + 1)]
-    batches = ahead(pool, plan.batch, shares, rng, plan)
+    batches = ahead(pool, plan.batch, shares, rng, View(plan.side, 0.66))
     seen: list[tuple[float, float]] = []
     for step, batch in enumerate(batches, start=1):
         for one in optimisers:
@@ -105,7 +105,9 @@ def train_heads(
     method.requires_grad_(True)
     adam = optimiser(method, learning_rate=plan.head_rate)
     rng = np.random.default_rng([plan.seed, 2])
-    batches = ahead(pool, plan.head_batch, [_parts(0, plan)] * plan.head_steps, rng, plan)
+    # Whole pictures at the model's own size: one px is then as in the middle of stage 1's zooms.
+    view, shares = View(plan.final_side, 1.0), [_parts(0, plan)] * plan.head_steps
+    batches = ahead(pool, plan.head_batch, shares, rng, view)
     seen: list[tuple[float, float]] = []
     for step, batch in enumerate(batches, start=1):
         with torch.no_grad():

@@ -91,7 +91,10 @@ def evaluate(
         raise click.UsageError("expected a checkpoint or a bundle, and --dataset")
     if out is not None and out.exists() and not overwrite:  # hours may pass until it is written
         raise UsageError(f"{out}: already exists; choose another name or pass --overwrite")
-    with needs("eval"):
+    from vipx.bundle import MANIFEST
+
+    # A checkpoint runs in PyTorch, a bundle without it.
+    with needs("eval" if (model / MANIFEST).is_file() else "export"):
         from vipx.evaluation.report.writing import write_evaluation
 
         found = _evaluated(model, **choices)

@@ -1,0 +1,1 @@
+"""What a frozen backbone says of an image, computed once and kept on disk."""

@@ -1,0 +1,1 @@
+"""The training loop: from a run's settings to its checkpoints."""

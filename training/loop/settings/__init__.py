@@ -1,0 +1,1 @@
+"""Every choice of a run, and the one file that holds them."""
