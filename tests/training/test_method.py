@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.tiny import tiny_backbone, tiny_method
+from tests.tiny import tiny_backbone, tiny_clip, tiny_method
+from vipx.errors import UsageError
 from vipx.training.methods.method import Method
 from vipx.training.methods.objective import Counts, Targets, losses
 from vipx.training.methods.vip2clip.method import Vip2Clip
@@ -88,15 +90,28 @@ def test_written_prompts_are_what_open_clip_encodes() -> None:
     backbone = tiny_backbone()
     method = tiny_method(backbone, prompts="written")
     texts = method.text_embeddings(backbone.text, drawn(1, 0).global_feature.float())
-    import open_clip
-
-    from tests.tiny import tiny_clip
-
     ids = open_clip.tokenize([method.config.normal_sentence, method.config.abnormal_sentence])
     clip = tiny_clip()
     assert isinstance(clip, open_clip.CLIP)
     expected = clip.encode_text(ids, normalize=True)
     assert (texts[0] - expected).abs().max() <= 1e-6
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"normal_word": "flawed"},
+        {"abnormal_word": "flawed"},
+        {"prompts": "written", "normal_sentence": "a flawed object"},
+    ],
+)
+def test_words_that_the_backbone_file_left_out_are_refused(changes: dict[str, Any]) -> None:
+    """A small file may hold a few token rows; the others read as zeros, which are no words."""
+    backbone = tiny_backbone()
+    (token,) = open_clip.tokenizer.SimpleTokenizer().encode("flawed")
+    backbone.text.token_embedding.weight[token] = 0
+    with pytest.raises(UsageError, match="flawed"):
+        tiny_method(backbone, **changes)
 
 
 def batch_of(count: int) -> tuple[Backbone, Vip2Clip, VisionFeatures, Targets]:

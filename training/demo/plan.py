@@ -32,7 +32,8 @@ class DemoPlan:
         batch: Pictures of a step in stage 1, for each worker.
         steps: Steps of stage 1, in which the whole model learns.
         warm_up: Its first steps, in which the rate rises.
-        parts: Share of pictures of parts in the second half of stage 1; it rises up to there from the pool's.
+        parts: Share of pictures of parts in the second half of stage 1, up to which it rises from the pool's, and
+            in stage 2.
         cross_entropy: Extra weight of the images' cross-entropy beside the published losses in stage 1.
         rate: Highest rate of stage 1.
         matrix_rate: The same for the matrices of the blocks.
@@ -63,7 +64,7 @@ class DemoPlan:
     rate: float = 1e-3
     matrix_rate: float = 3e-3
     head_batch: int = 16
-    head_steps: int = 300
+    head_steps: int = 1500
     head_rate: float = 1e-4
     seed: int = 20251
     workers: int = 2

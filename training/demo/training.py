@@ -106,7 +106,7 @@ def train_heads(
     adam = optimiser(method, learning_rate=plan.head_rate)
     rng = np.random.default_rng([plan.seed, 2])
     # Whole pictures at the model's own size: one px is then as in the middle of stage 1's zooms.
-    view, shares = View(plan.final_side, 1.0), [_parts(0, plan)] * plan.head_steps
+    view, shares = View(plan.final_side, 1.0), [plan.parts] * plan.head_steps
     batches = ahead(pool, plan.head_batch, shares, rng, view)
     seen: list[tuple[float, float]] = []
     for step, batch in enumerate(batches, start=1):

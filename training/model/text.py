@@ -39,6 +39,17 @@ class TextTower(nn.Module):
         """Number of positions in a prompt."""
         return self.positional_embedding.shape[0]
 
+    def check_known(self, ids: list[int], words: str) -> None:
+        """Refuse tokens whose embedding is all zeros: a small backbone file may hold a few rows alone.
+
+        Raises:
+            UsageError: A part of `words` is not in the token table.
+        """
+        if not bool(self.token_embedding.weight.detach()[ids].any(dim=1).all()):
+            raise UsageError(
+                f"the backbone's token table has no entry for a part of {words!r}; choose words that it holds"
+            )
+
     def forward(
         self,
         prompts: Float[Tensor, "prompts positions width"],

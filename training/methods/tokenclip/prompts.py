@@ -101,10 +101,4 @@ def _check_known(words: str, sentence: list[int], context_tokens: int, text: Tex
     spoken = sentence[1 + context_tokens : -1]
     if not spoken:
         raise UsageError("the words of a prompt: expected at least one word, got none")
-    # A small backbone file may hold the rows of a few words alone; the others read as zeros.
-    known = text.token_embedding.weight.detach()[spoken].any(dim=1)
-    if not bool(known.all()):
-        raise UsageError(
-            f"the backbone's token table has no entry for a part of {words!r}; "
-            "choose words that it holds"
-        )
+    text.check_known(spoken, words)

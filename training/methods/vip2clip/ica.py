@@ -111,6 +111,7 @@ def _template_ids(word: str, config: Vip2ClipConfig, text: TextTower) -> list[in
     ids = tokenizer.encode(word)
     if len(ids) != 1:
         raise UsageError(f"state word {word!r} is {len(ids)} tokens; choose a word of one token")
+    text.check_known(ids, word)
     learned = [0] * config.context_tokens, [0] * config.class_tokens
     start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
     sentence = [start, *learned[0], ids[0], *learned[1], end]

@@ -34,6 +34,7 @@ class WrittenPrompts(nn.Module):
         rows, ends = [], []
         for sentence in (config.normal_sentence, config.abnormal_sentence):
             ids = [tokenizer.sot_token_id, *tokenizer.encode(sentence), tokenizer.eot_token_id]
+            text.check_known(ids, sentence)
             padding = text.context_length - len(ids)
             if padding < 0:
                 raise UsageError(
