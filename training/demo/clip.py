@@ -1,5 +1,6 @@
 """A small CLIP with random weights, in open_clip's own classes and OpenAI's layout."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -82,11 +83,11 @@ def _vocabulary() -> int:
     return open_clip.tokenizer.SimpleTokenizer().vocab_size
 
 
-def save_clip(clip: nn.Module, path: Path) -> None:
-    """Write the weights; of the token table only the rows that prompts use (`.ids`, `.rows`)."""
+def save_clip(clip: nn.Module, path: Path, words: Sequence[str] = WORDS) -> None:
+    """Write the weights; of the token table only the rows that these words need (`.ids`, `.rows`)."""
     tokenizer = open_clip.tokenizer.SimpleTokenizer()
-    words = {token for word in WORDS for token in tokenizer.encode(word)}
-    ids = torch.tensor(sorted({0, tokenizer.sot_token_id, tokenizer.eot_token_id} | words))
+    used = {token for word in words for token in tokenizer.encode(word)}
+    ids = torch.tensor(sorted({0, tokenizer.sot_token_id, tokenizer.eot_token_id} | used))
     state = {name: value.detach().contiguous() for name, value in clip.state_dict().items()}
     table = state.pop("token_embedding.weight")
     state |= {"token_embedding.ids": ids, "token_embedding.rows": table[ids].contiguous()}

@@ -32,8 +32,8 @@ class DemoPlan:
         batch: Pictures of a step in stage 1, for each worker.
         steps: Steps of stage 1, in which the whole model learns.
         warm_up: Its first steps, in which the rate rises.
-        parts: Share of pictures of parts in the second half of stage 1, up to which it rises from the pool's, and
-            in stage 2.
+        parts: Share of pictures of parts in the second half of stage 1, up to which it rises from the pool's,
+            and in stage 2.
         cross_entropy: Extra weight of the images' cross-entropy beside the published losses in stage 1.
         rate: Highest rate of stage 1.
         matrix_rate: The same for the matrices of the blocks.

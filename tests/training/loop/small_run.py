@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from tests.tiny import tiny_clip
-from vipx.training.demo.clip import save_clip
+from vipx.training.demo.clip import WORDS, save_clip
 from vipx.training.loop.settings.configuration import Settings
 from vipx.training.loop.settings.file import settings_from_record
 
@@ -48,7 +48,7 @@ def small_dataset(root: Path, *, good: int = 2, bad: int = 2) -> Path:
 def small_weights(path: Path, seed: int = 0) -> Path:
     """A CLIP in OpenAI's layout, whose heads are 64 wide."""
     clip = tiny_clip(width=64, heads=1, text_width=64, dim=32, seed=seed)
-    save_clip(clip, path)
+    save_clip(clip, path, (*WORDS, "abnormal flawed imperfect", "a photo of an object"))
     return path
 
 
