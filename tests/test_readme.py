@@ -152,6 +152,10 @@ def test_commands_and_options_exist(block: Block) -> None:
         if match is None:
             continue
         command = _commands()[match[1]]
+        while isinstance(command, click.Group):
+            command = command.commands[
+                next(word for word in match[2].split() if word in command.commands)
+            ]
         known = {name for parameter in command.params for name in parameter.opts}
         written = set(re.findall(r"(?<= )--?[a-z][a-z-]*", match[2].split("#")[0]))
         assert written <= known, f"{block}: {written - known}"
