@@ -10,7 +10,6 @@ from vipx.errors import CheckpointError, UsageError
 from vipx.manifest import BackboneRecord, CheckpointRecord, InputRecord, MethodRecord
 from vipx.training.methods.checkpoints import load_method, peek, vision_from
 from vipx.training.methods.method import Method
-from vipx.training.methods.vip2clip.configuration import Vip2ClipConfig
 from vipx.training.methods.vip2clip.method import Vip2Clip
 from vipx.training.model.backbone import Activation, Backbone, load_clip
 from vipx.training.model.vision import Resample, VisionOptions
@@ -66,7 +65,7 @@ def load_detector(checkpoint: Path, backbone: BackboneChoice, overrides: Overrid
         activation = activation or _trained_activation(description.backbone)
     vision = _seen(vision, overrides)
     # The method before the backbone, which is a hundred times larger.
-    source = load_method(checkpoint, Vip2ClipConfig())
+    source = load_method(checkpoint)
     method = source.method
     method.config = _scored(method, overrides)
     loaded = load_clip(weights=backbone.weights, name=backbone.name, tag=backbone.tag)

@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.golden_case import COMMITTED
-from tests.tiny import tiny_backbone, tiny_config, tiny_method
+from tests.tiny import tiny_backbone, tiny_method
 from vipx.checkpoint import DESCRIPTION, PARAMETERS, read_checkpoint, write_checkpoint
 from vipx.errors import CheckpointError
 from vipx.training.methods.checkpoints import load_method, save_method
-from vipx.training.methods.vip2clip.configuration import Vip2ClipConfig
 from vipx.training.model.weights import clip_from_file
 
 DESCRIPTION_FIELDS: dict[str, Any] = {
@@ -44,7 +43,7 @@ def test_a_method_reads_back_bit_for_bit(tmp_path: Path) -> None:
     backbone = tiny_backbone()
     method = tiny_method(backbone, top_k=4, sigma=3.5)
     save_method(tmp_path / "x.ckpt", method, backbone, training={"seed": 1})
-    loaded = load_method(tmp_path / "x.ckpt", Vip2ClipConfig())
+    loaded = load_method(tmp_path / "x.ckpt")
     assert loaded.method.config == method.config
     for name, value in method.state_dict().items():
         assert torch.equal(loaded.method.state_dict()[name], value), name
@@ -108,11 +107,11 @@ def test_unknown_settings_are_refused(tmp_path: Path) -> None:
     record["config"]["from_the_future"] = 1
     path.write_text(json.dumps(record))
     with pytest.raises(CheckpointError, match="from_the_future"):
-        load_method(tmp_path / "c", tiny_config())
+        load_method(tmp_path / "c")
 
 
 def test_the_published_format_tells_its_own_sizes() -> None:
-    method = load_method(COMMITTED.checkpoint, Vip2ClipConfig(top_k=10)).method
+    method = load_method(COMMITTED.checkpoint).method
     assert method.config.context_tokens == COMMITTED.config["n_ctx"]
     assert method.config.class_tokens == COMMITTED.config["n_cls"]
     assert method.config.normal_word == "damaged", "the published code writes it into both prompts"
@@ -127,7 +126,7 @@ def test_a_pickle_that_runs_code_does_not_run_it(tmp_path: Path, wrapped: bool) 
     for save in (torch.save, _plain_pickle):
         save(attack, tmp_path / "evil.pth")
         with pytest.raises(CheckpointError, match=r"evil\.pth"):
-            load_method(tmp_path / "evil.pth", Vip2ClipConfig())
+            load_method(tmp_path / "evil.pth")
         with pytest.raises(CheckpointError, match=r"evil\.pth"):
             clip_from_file(tmp_path / "evil.pth")
     assert not canary.exists()
@@ -150,7 +149,7 @@ def _plain_pickle(value: object, path: Path) -> None:
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match=r"x\.pth") as caught:
-        load_method(tmp_path / "x.pth", Vip2ClipConfig())
+        load_method(tmp_path / "x.pth")
     assert "\n" not in str(caught.value)
 
 
@@ -159,14 +158,14 @@ def test_a_checkpoint_of_wrong_shapes_is_refused(tmp_path: Path) -> None:
     published["Zero_try"]["q_proj_pre.weight"] = torch.ones(3, 3, 1)
     torch.save(published, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match="shapes"):
-        load_method(tmp_path / "x.pth", Vip2ClipConfig())
+        load_method(tmp_path / "x.pth")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a pickle", b"PK\x03\x04 broken zip"])
 @pytest.mark.parametrize("name", ["x.pth", "x.pt", "x.safetensors"])
 def test_garbage_is_refused_in_one_line(tmp_path: Path, content: bytes, name: str) -> None:
     (tmp_path / name).write_bytes(content)
-    for load in (lambda p: load_method(p, Vip2ClipConfig()), clip_from_file):
+    for load in (lambda p: load_method(p), clip_from_file):
         with pytest.raises(CheckpointError, match=name) as caught:
             load(tmp_path / name)
         assert "\n" not in str(caught.value)
@@ -174,4 +173,4 @@ def test_garbage_is_refused_in_one_line(tmp_path: Path, content: bytes, name: st
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file"):
-        load_method(tmp_path / "nothing.pth", Vip2ClipConfig())
+        load_method(tmp_path / "nothing.pth")

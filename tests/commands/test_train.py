@@ -13,7 +13,6 @@ from vipx.commands.train import SHORTHANDS, train
 from vipx.console import VipxGroup
 from vipx.training.loop.settings.file import settings_from_record, text_from_settings
 from vipx.training.methods.checkpoints import load_method
-from vipx.training.methods.vip2clip.configuration import Vip2ClipConfig
 
 EVALUATION: dict[str, Any] = {"dataset": "mvtec", "categories": ["ring"]}
 
@@ -43,7 +42,7 @@ def test_options_are_put_over_the_file(file: Path, tmp_path: Path) -> None:
     record = json.loads(result.stdout)
     assert record["steps"] == 2
     assert "12 images of 3 categories" in result.stderr
-    loaded = load_method(Path(record["last"]), Vip2ClipConfig())
+    loaded = load_method(Path(record["last"]))
     assert loaded.description is not None
     settings = loaded.description.training["settings"]
     assert isinstance(settings, dict)

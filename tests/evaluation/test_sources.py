@@ -61,6 +61,7 @@ def test_drawn_parts_are_the_same_each_time_and_of_unseen_kinds() -> None:
         (DataChoice("mvtec"), "needs --root"),
         (DataChoice("procedural", Path("somewhere")), "neither --root"),
         (DataChoice("procedural", split="train"), "train split"),
+        (DataChoice("mvtec", Path("somewhere"), seed=3), "--seed draws parts"),
         (DataChoice("procedural", categories=("bottle",)), "no category 'bottle'"),
     ],
 )
@@ -82,3 +83,13 @@ def test_a_split_without_pictures_is_an_error(tmp_path: Path) -> None:
         path.unlink()
     with pytest.raises(InputError, match="train"):
         open_source(DataChoice("mvtec", root, split="train"))
+
+
+def test_a_seed_draws_other_parts_and_is_recorded() -> None:
+    first, other = (
+        open_source(DataChoice("procedural", categories=(UNSEEN[0],), limit=2, seed=seed))
+        for seed in (None, 3_000_000)
+    )
+    assert (first.record.seed, other.record.seed) == (None, 3_000_000)
+    one, another = first.cases[0].load(64, 64), other.cases[0].load(64, 64)
+    assert not np.array_equal(one.image, another.image)

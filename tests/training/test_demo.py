@@ -17,7 +17,6 @@ from vipx.training.demo.stages import BACKBONE, CHECKPOINT, make_demo
 from vipx.training.demo.training import coverage
 from vipx.training.methods.checkpoints import load_method, vision_from
 from vipx.training.methods.method import predict
-from vipx.training.methods.vip2clip.configuration import Vip2ClipConfig
 from vipx.training.model.backbone import Backbone
 from vipx.training.model.weights import clip_from_file
 
@@ -31,7 +30,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_tiny_run_leaves_a_model_that_scores_images(made: Path) -> None:
     clip = clip_from_file(made / BACKBONE)
-    loaded = load_method(made / CHECKPOINT, Vip2ClipConfig())
+    loaded = load_method(made / CHECKPOINT)
     assert loaded.description is not None
     assert loaded.description.backbone["sha256"] == clip.sha256
     backbone = Backbone(clip, vision_from(loaded.description, made / CHECKPOINT))

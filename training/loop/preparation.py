@@ -23,7 +23,7 @@ from vipx.training.loop.examples import (
     measured_samples,
 )
 from vipx.training.loop.settings.configuration import RunSettings, Settings
-from vipx.training.loop.settings.presets import notes
+from vipx.training.loop.settings.notes import notes
 from vipx.training.methods.method import Method
 from vipx.training.methods.registry import METHODS
 from vipx.training.model.backbone import Backbone, load_clip

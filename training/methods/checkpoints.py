@@ -68,18 +68,17 @@ def peek(path: Path) -> CheckpointDescription | None:
     return read_description(path) if path.is_dir() else None
 
 
-def load_method(path: Path, config: Vip2ClipConfig) -> LoadedMethod:
+def load_method(path: Path) -> LoadedMethod:
     """Load a checkpoint folder of vipx, or a published `.pth`.
 
     Args:
-        path: Folder or file.
-        config: Scoring choices for the published format; a folder brings its own.
+        path: Folder or file; the published format is given the published scoring choices.
 
     Raises:
         CheckpointError: The checkpoint cannot be trusted or understood.
     """
     if not path.is_dir():
-        published = method_from_published(path, config)
+        published = method_from_published(path, Vip2ClipConfig())
         return LoadedMethod(published.eval(), None, file_sha256(path))
     checkpoint = read_checkpoint(path)
     description = checkpoint.description

@@ -1,4 +1,4 @@
-"""`vipx data check`: what is in a dataset, and what is wrong with it."""
+"""`vipx data check`: what is in a dataset and what is wrong with it; `vipx data draw`: parts to try it with."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ _SHOWN = 5
 
 @click.group()
 def data() -> None:
-    """Look at datasets before training on them; nothing is ever downloaded."""
+    """Look at datasets before training on them, or draw one; nothing is ever downloaded."""
 
 
 @data.command()
@@ -54,6 +54,66 @@ def check(name: str, root: Path, sheet: Path | None, as_json: bool) -> None:
             warn(f"error: {finding.path}: {finding.reason}")
     if not result.usable:
         raise SystemExit(3)
+
+
+@data.command()
+@click.argument("out", type=PATH)
+@click.option(
+    "--categories",
+    "names",
+    metavar="seen|unseen|A,B,...",
+    default="seen",
+    show_default=True,
+    help="Those that the demo's model was trained on, those that it never saw, or some by name.",
+)
+@click.option(
+    "--each",
+    type=click.IntRange(min=2),
+    default=40,
+    show_default=True,
+    help="Parts of a category; every second one has a defect.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=2_000_000,
+    show_default=True,
+    help="First seed; each part has its own. The demo's training and `vipx eval` take others.",
+)
+@click.option(
+    "--side",
+    type=click.IntRange(min=32, max=4096),
+    default=224,
+    show_default=True,
+    help="Height and width in pixels.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace what is at OUT.")
+def draw(out: Path, names: str, each: int, seed: int, side: int, overwrite: bool) -> None:
+    """Draw industrial parts with exact masks into the folder OUT, in MVTec AD's layout (all are `test`).
+
+    With them `vipx train` and `vipx eval` can be tried before any dataset is at hand. The same options draw
+    the same pictures.
+    """
+    from vipx.folders import whole_folder
+    from vipx.training.data.procedural import SEEN, UNSEEN, draw_part, write_parts
+
+    known = {"seen": SEEN, "unseen": UNSEEN}
+    categories = known.get(names) or tuple(name.strip() for name in names.split(","))
+    with progress("data draw") as report, whole_folder(out, overwrite=overwrite) as folder:
+        for category in categories:
+            report(category)
+            parts = (
+                draw_part(
+                    category,
+                    seed + number,
+                    height=side,
+                    width=side,
+                    defect="random" if number % 2 else None,
+                )
+                for number in range(each)
+            )
+            write_parts(folder, parts, "test")
+    click.echo(f"{out}: {len(categories) * each} parts of {len(categories)} categories")
 
 
 def _print(result: "DatasetReport") -> None:

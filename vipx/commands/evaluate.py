@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vipx.commands.options import JSON, PATH, PRECISION
+from vipx.commands.options import AUPRO, DEVICE, JSON, PATH, PRECISION
 from vipx.console import needs, print_json, progress, warn
 from vipx.errors import UsageError
 
@@ -48,21 +48,15 @@ def _names(
 @click.option(
     "--limit", type=click.IntRange(min=1), help="Most pictures of a category, spread evenly."
 )
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="First seed of `procedural` parts [1000000]."
+)
 @click.option("--backbone-weights", type=PATH, help="A checkpoint's CLIP weights.")
 @click.option("--backbone", help="A checkpoint's CLIP by its open_clip name.")
 @click.option("--pretrained", help="open_clip weights of --backbone.")
-@click.option("--precision", type=PRECISION, help="Which encoder of a bundle [its first].")
-@click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where."
-)
-@click.option(
-    "--aupro",
-    "mode",
-    type=click.Choice(["official", "exact"]),
-    default="official",
-    show_default=True,
-    help="200 thresholds as published, or every threshold.",
-)
+@PRECISION
+@DEVICE
+@AUPRO
 @click.option("--out", type=PATH, help="Folder for results.json, CSV and report.html.")
 @click.option("--overwrite", is_flag=True, help="Replace what is at --out.")
 @click.option(

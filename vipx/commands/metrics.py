@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vipx.commands.options import JSON, PATH
+from vipx.commands.options import AUPRO, JSON, PATH
 from vipx.console import needs, print_json, print_tree
 
 if TYPE_CHECKING:
@@ -14,14 +14,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=PATH)
-@click.option(
-    "--aupro",
-    "mode",
-    type=click.Choice(["official", "exact"]),
-    default="official",
-    show_default=True,
-    help="200 thresholds as published, or every threshold.",
-)
+@AUPRO
 @JSON
 def metrics(file: Path, mode: "AuproMode", as_json: bool) -> None:
     """Score the arrays of FILE.npz: labels [n] and scores [n], masks [n,h,w] and maps [n,h,w].

@@ -8,7 +8,24 @@ JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print data as JSON, one object a line."
 )
 PATH = click.Path(path_type=Path)
-PRECISION = click.Choice(["fp32", "fp16"])
+PRECISION = click.option(
+    "--precision", type=click.Choice(["fp32", "fp16"]), help="Which encoder [the bundle's first]."
+)
+DEVICE = click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where the model runs; a device that is not there is an error.",
+)
+AUPRO = click.option(
+    "--aupro",
+    "mode",
+    type=click.Choice(["official", "exact"]),
+    default="official",
+    show_default=True,
+    help="200 thresholds as published, or every threshold.",
+)
 
 
 def size(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vipx.commands.options import JSON, PATH, PRECISION
+from vipx.commands.options import DEVICE, JSON, PATH, PRECISION
 from vipx.console import needs, print_json, warn
 
 if TYPE_CHECKING:
@@ -28,14 +28,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="float32 at the model's size, an overlay at the image's, or both.",
 )
-@click.option("--precision", type=PRECISION, help="Which encoder [the bundle's first].")
-@click.option(
-    "--device",
-    type=click.Choice(["cpu", "cuda"]),
-    default="cpu",
-    show_default=True,
-    help="Where the graphs run; one that is not there is an error.",
-)
+@PRECISION
+@DEVICE
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads within an operator.")
 @click.option("--fail-on-ng", is_flag=True, help="Exit with 10 if any part is NG.")
 @JSON

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
-from PIL import Image
 
 from vipx.bundle import read_bundle
 from vipx.demo import DEMO_BUNDLE, DEMO_WEIGHTS
@@ -19,7 +18,7 @@ from vipx.errors import ImageError
 from vipx.folders import whole_folder
 from vipx.images import list_images, read_image
 from vipx.runtime import Inspection, Inspector, check_goldens
-from vipx.training.data.procedural import UNSEEN, Part, draw_part
+from vipx.training.data.procedural import UNSEEN, Part, draw_part, write_parts
 from vipx.verdict import Verdict, decide
 
 GOOD_PARTS = 20
@@ -243,21 +242,8 @@ def _save(request: DemoRequest, bundle: Path, report: Report) -> None:
 
 
 def _save_parts(folder: Path, count: int) -> None:
-    """Write the drawn parts in MVTec AD's layout: train/good, test/KIND and ground_truth/KIND."""
+    """Write the parts that thresholds were learned from as the train split, the others as the test split."""
     for category in UNSEEN:
-        for number in range(GOOD_PARTS):
-            part = _draw(category, _FIRST_SEED + number, None)
-            _save_image(part.image, folder / category / "train/good" / f"{number:03}.png")
-        for number, part in enumerate(_parts(category, count)):
-            kind = part.defect or "good"
-            _save_image(part.image, folder / category / "test" / kind / f"{number:03}.png")
-            if part.defect:
-                mask = part.mask.astype(np.uint8) * 255
-                _save_image(
-                    mask, folder / category / "ground_truth" / kind / f"{number:03}_mask.png"
-                )
-
-
-def _save_image(pixels: UInt8[ndarray, "..."], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
+        seeds = range(_FIRST_SEED, _FIRST_SEED + GOOD_PARTS)
+        write_parts(folder, (_draw(category, seed, None) for seed in seeds), "train")
+        write_parts(folder, _parts(category, count), "test")

@@ -109,6 +109,7 @@ class DataRecord(Record):
         root: Folder of the dataset; None for drawn parts.
         split: The publisher's split.
         limit: Most pictures of a category, if the user set one; they are spread evenly.
+        seed: First seed of drawn parts, if the user set one.
         left_out: Files of the dataset that cannot be used.
     """
 
@@ -116,6 +117,7 @@ class DataRecord(Record):
     root: str | None
     split: str
     limit: int | None
+    seed: int | None = None
     left_out: Count
 
 

@@ -48,13 +48,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class DataChoice:
-    """What to evaluate on; None takes all categories, and all pictures of each."""
+    """What to evaluate on; None takes all categories, all pictures of each, and the first parts to draw."""
 
     dataset: str
     root: Path | None = None
     categories: tuple[str, ...] | None = None
     split: Literal["train", "test"] = "test"
     limit: int | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,8 @@ def open_source(choice: DataChoice) -> Source:
     if choice.dataset == PROCEDURAL:
         cases = _drawn(choice)
     else:
+        if choice.seed is not None:
+            raise UsageError(f"--seed draws parts; --dataset {choice.dataset} is read from files")
         if choice.root is None:
             raise UsageError(f"--dataset {choice.dataset} needs --root, the dataset's folder")
         dataset = open_dataset(choice.dataset, choice.root)
@@ -96,6 +99,7 @@ def open_source(choice: DataChoice) -> Source:
         root=None if choice.root is None else str(choice.root),
         split=choice.split,
         limit=choice.limit,
+        seed=choice.seed,
         left_out=sum(not problem.warning for problem in problems),
     )
     return Source(record, tuple(limited), problems)
@@ -127,8 +131,9 @@ def _drawn(choice: DataChoice) -> list[Case]:
             raise UsageError(
                 f"--dataset {PROCEDURAL}: no category {category!r}; there are {', '.join(UNSEEN)}"
             )
+    first = FIRST_SEED if choice.seed is None else choice.seed
     return [
-        _drawn_case(category, FIRST_SEED + number, "random" if number % 2 else None)
+        _drawn_case(category, first + number, "random" if number % 2 else None)
         for category in wanted
         for number in range(2 * DRAWN_EACH)
     ]

@@ -23,7 +23,6 @@ from vipx.training.loop.settings.file import (
 from vipx.training.loop.training import RUN_FILE, train
 from vipx.training.methods.checkpoints import load_method
 from vipx.training.methods.registry import METHODS
-from vipx.training.methods.vip2clip.configuration import Vip2ClipConfig
 from vipx.training.model.backbone import Backbone, load_clip
 
 
@@ -110,7 +109,7 @@ def test_a_run_leaves_settings_logs_and_checkpoints(place: Path, plain: Path) ->
 
 def test_every_group_learns_and_nothing_else_moves(place: Path, plain: Path) -> None:
     settings = small_settings(place)
-    after = load_method(plain / LAST, Vip2ClipConfig()).method
+    after = load_method(plain / LAST).method
     clip = load_clip(weights=settings.backbone.weights, name=None, tag=None)
     torch.manual_seed(settings.optimiser.seed)
     backbone = Backbone(clip, settings.vision)
@@ -304,7 +303,7 @@ def test_missing_masks_are_told_and_the_image_loss_alone_learns(
 def test_a_method_with_nothing_to_learn_is_written_at_once(place: Path, out: Path) -> None:
     said = run(place, out, method={"prompts": "written", "fgp": False}).lines
     assert any("nothing to learn" in line for line in said)
-    assert load_method(out / BEST, Vip2ClipConfig()).method.groups() == {}
+    assert load_method(out / BEST).method.groups() == {}
     assert not (out / "state.pt").exists()
 
 

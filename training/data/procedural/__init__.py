@@ -4,6 +4,7 @@ The same (category, seed, size, defect) gives the same bits. Nothing is download
 """
 
 from vipx.training.data.procedural.catalogue import DEFECTS, SEEN, UNSEEN, defects_of
+from vipx.training.data.procedural.folder import write_parts
 from vipx.training.data.procedural.part import Part, draw_part, random_defect
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "defects_of",
     "draw_part",
     "random_defect",
+    "write_parts",
 ]

@@ -20,7 +20,6 @@ from vipx.training.loop.settings.configuration import (
     RunSettings,
     Settings,
 )
-from vipx.training.loop.settings.presets import PUBLISHED
 from vipx.training.methods.registry import METHODS
 from vipx.training.model.vision import VisionOptions
 
@@ -156,19 +155,19 @@ def _method(given: Record, where: str) -> MethodSettings:
     name = changes.pop("name", "vip2clip")
     if name not in METHODS:
         raise UsageError(f"{where}: method.name: expected {' or '.join(METHODS)}, got {name!r}")
-    published = PUBLISHED[name]
-    preset = changes.pop("preset", next(iter(published.configs)))
-    if preset not in published.configs:
-        known = " or ".join(published.configs)
+    presets = METHODS[name].presets
+    preset = changes.pop("preset", next(iter(presets)))
+    if preset not in presets:
+        known = " or ".join(presets)
         raise UsageError(f"{where}: method.preset: {name} has {known}, got {preset!r}")
-    base = asdict(published.configs[preset])
+    base = asdict(presets[preset])
     _check_names(changes, tuple(base), where, "method.")
     return MethodSettings(name, _section(METHODS[name].config, "method", base | changes, where))
 
 
 def _optimiser(given: Record, method: MethodSettings, where: str) -> Record:
     """Fill up from the method's schedule; a rate's group must be one of it."""
-    schedule = PUBLISHED[method.name].schedule
+    schedule = METHODS[method.name].schedule
     rates = given.get("rates", {})
     if not isinstance(rates, dict):
         raise UsageError(f"{where}: optimiser.rates: expected a rate for each group of parameters")

@@ -4,11 +4,22 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from vipx.errors import UsageError
+from vipx.training.methods.method import Schedule
 
 Preset = Literal["official", "paper"]
 Prompts = Literal["conditioned", "learned", "written"]
 ImageScore = Literal["official", "paper", "global"]
 PRESETS: tuple[Preset, ...] = ("official", "paper")
+
+SCHEDULE = Schedule(
+    rates={"ica": 1e-3, "fgp": 1e-5},
+    betas=(0.9, 0.999),
+    epochs=10,
+    batch=8,
+    seed=111,
+    pixel_weight=1.0,
+)
+"""What the published training script does (methods/vip2clip.md 1.7)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,21 +2,11 @@
 
 import torch
 
-from vipx.training.methods.method import Schedule
 from vipx.training.methods.objective import Losses, Targets, losses
+from vipx.training.methods.vip2clip.configuration import SCHEDULE
 from vipx.training.methods.vip2clip.method import Vip2Clip
 from vipx.training.model.backbone import Backbone
 from vipx.training.model.vision import VisionFeatures
-
-SCHEDULE = Schedule(
-    rates={"ica": 1e-3, "fgp": 1e-5},
-    betas=(0.9, 0.999),
-    epochs=10,
-    batch=8,
-    seed=111,
-    pixel_weight=1.0,
-)
-"""What the published training script does (methods/vip2clip.md 1.7)."""
 
 
 def optimiser(
