@@ -6,19 +6,26 @@ from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from vipx.bundle import Bundle, read_bundle
-from vipx.errors import EngineError, UsageError
+from vipx.errors import EngineError
 from vipx.images import read_image, resize_image
 from vipx.manifest import Precision
-from vipx.runtime.engines.engine import Engine, EngineOptions
-from vipx.runtime.engines.onnxruntime import OnnxRuntimeEngine
-from vipx.runtime.texts import ConstantTexts, Texts
+from vipx.runtime.engines.choice import open_engine as open_best
+from vipx.runtime.engines.engine import (
+    Engine,
+    EngineDescription,
+    EngineOptions,
+    EngineRun,
+    Model,
+    StageTimes,
+)
+from vipx.runtime.engines.models import model_of
 from vipx.verdict import Verdict, check_threshold, decide
 
-OpenEngine = Callable[[Path, EngineOptions], Engine]
+OpenEngine = Callable[[Model, EngineOptions], Engine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +34,17 @@ class Timings:
 
     decode: float
     resize: float
-    encoder: float
-    prompts: float
-    heads: float
+    stages: StageTimes
 
     @property
     def total(self) -> float:
         """Milliseconds from the file to the heat map."""
-        return self.decode + self.resize + self.encoder + self.prompts + self.heads
+        return self.decode + self.resize + self.stages.total
 
     def record(self) -> dict[str, float]:
         """Give the steps and their total as plain data, rounded to a microsecond."""
-        steps = asdict(self) | {"total": self.total}
+        ends = {"decode": self.decode, "resize": self.resize}
+        steps = ends | asdict(self.stages) | {"total": self.total}
         return {name: round(value, 3) for name, value in steps.items()}
 
 
@@ -73,12 +79,10 @@ class Inspector:
             print(inspector.inspect(Path("photo.png")).verdict)
     """
 
-    def __init__(
-        self, bundle: Bundle, engines: tuple[Engine, Texts, Engine], threshold: float | None
-    ) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, threshold: float | None) -> None:
         self.bundle = bundle
         self.threshold = None if threshold is None else check_threshold(threshold)
-        self._encoder, self._texts, self._heads = engines
+        self._engine = engine
 
     @classmethod
     def open(
@@ -88,7 +92,8 @@ class Inspector:
         precision: Precision | None = None,
         threshold: float | None = None,
         options: EngineOptions = EngineOptions(),  # noqa: B008 - frozen
-        open_engine: OpenEngine = OnnxRuntimeEngine,
+        texts: Float32[ndarray, "texts dim"] | None = None,
+        open_engine: OpenEngine = open_best,
     ) -> "Inspector":
         """Verify a bundle and start its graphs.
 
@@ -96,8 +101,9 @@ class Inspector:
             path: The bundle's folder.
             precision: Which encoder; without it the one that the bundle names first.
             threshold: Scores from here on are NG; without it every verdict is REVIEW.
-            options: Device and threads.
-            open_engine: Starts one graph; ONNX Runtime by default.
+            options: Engine, device and threads; by default the best engine of this machine.
+            texts: Text embeddings folded for a site, in place of the bundle's prompts.
+            open_engine: Opens the graphs as the options say.
 
         Raises:
             BundleError: The bundle cannot be trusted.
@@ -105,21 +111,13 @@ class Inspector:
             UsageError: The bundle has no encoder of this precision, or the threshold is no number in (0, 1].
         """
         bundle = read_bundle(path)
-        graphs = bundle.manifest.graphs
-        encoder = bundle.manifest.encoder(precision)
-        if encoder is None:
-            held = ", ".join(e.precision for e in graphs.encoders)
-            raise UsageError(
-                f"{path}: has no {precision} encoder (it has: {held}); export it again with it"
-            )
-        first = open_engine(path / encoder.file, options)
-        texts: Texts
-        if graphs.prompts is not None:
-            texts = open_engine(path / graphs.prompts, options)
-        else:
-            texts = ConstantTexts.read(path / graphs.texts, manifest=bundle.manifest)
-        heads = open_engine(path / graphs.heads, options)
-        return cls(bundle, (first, texts, heads), threshold)
+        engine = open_engine(model_of(bundle, precision, texts), options)
+        return cls(bundle, engine, threshold)
+
+    @property
+    def description(self) -> EngineDescription:
+        """Say which engine answers."""
+        return self._engine.description
 
     @property
     def size(self) -> tuple[int, int]:
@@ -144,25 +142,17 @@ class Inspector:
     def _run(
         self, image: UInt8[ndarray, "height width 3"], *, decode: float, resize: float
     ) -> Inspection:
-        start = perf_counter()
-        features = self._encoder.run({"image": image[None]})
-        encoded = perf_counter()
-        texts = self._texts.run({"global_feature": features["global_feature"]})
-        prompted = perf_counter()
-        known = features | texts
-        result = self._heads.run({name: known[name] for name in self._heads.inputs})
-        done = perf_counter()
-        seconds = (decode, resize, encoded - start, prompted - encoded, done - prompted)
-        score = float(result["score"][0])
+        result: EngineRun = self._engine.run(image[None])
+        score = float(result.arrays["score"][0])
         decision = decide(score, self.threshold)
         return Inspection(
             score=score,
-            anomaly_map=self._checked_map(result["anomaly_map"][0]),
-            patch_map=result["patch_map"][0],
+            anomaly_map=self._checked_map(result.arrays["anomaly_map"][0]),
+            patch_map=result.arrays["patch_map"][0],
             verdict=decision.verdict,
             threshold=self.threshold,
             reason=decision.reason,
-            timings=Timings(*(1000 * s for s in seconds)),
+            timings=Timings(1000 * decode, 1000 * resize, result.times),
         )
 
     def _checked_map(self, anomaly_map: ndarray) -> Float[ndarray, "height width"]:
@@ -171,9 +161,8 @@ class Inspector:
         return anomaly_map
 
     def close(self) -> None:
-        """Free all engines."""
-        for engine in (self._encoder, self._texts, self._heads):
-            engine.close()
+        """Free the engine."""
+        self._engine.close()
 
     def __enter__(self) -> "Inspector":
         return self

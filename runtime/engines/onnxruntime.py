@@ -1,13 +1,27 @@
 """ONNX Runtime, on the CPU or with the CUDA provider."""
 
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 from pathlib import Path
+from time import perf_counter
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from jaxtyping import UInt8
 from numpy import ndarray
 
 from vipx.errors import EngineError
-from vipx.runtime.engines.engine import Device, EngineOptions, Tensors
+from vipx.runtime.engines.engine import (
+    ANSWER,
+    Device,
+    EngineDescription,
+    EngineOptions,
+    EngineRun,
+    Model,
+    Output,
+    StageTimes,
+)
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -16,53 +30,126 @@ _PROVIDERS: dict[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExe
 
 
 class OnnxRuntimeEngine:
-    """One session of ONNX Runtime.
+    """A session of ONNX Runtime for each graph; what one graph gives stays on the device for the next.
 
     Raises:
-        EngineError: ONNX Runtime is not installed, the device is not there, or the graph is refused.
+        EngineError: ONNX Runtime is not installed, the device is not there, or a graph is refused.
     """
 
-    def __init__(self, graph: Path, options: EngineOptions) -> None:
+    def __init__(self, model: Model, options: EngineOptions) -> None:
         runtime = load_onnxruntime()
-        provider = _PROVIDERS[options.device]
-        _check_available(runtime, provider, options.device)
-        self._graph = graph
-        session = _session(runtime, graph, provider, options)
-        # ONNX Runtime falls back to the CPU with no more than a log line when CUDA does not start.
-        if session.get_providers()[0] != provider:
-            raise EngineError(
-                f"{graph.name}: {provider} did not start; check the driver and CUDA libraries with "
-                "`vipx doctor`, or pass --device cpu"
-            )
-        self._inputs = tuple(tensor.name for tensor in session.get_inputs())
-        self._outputs = tuple(tensor.name for tensor in session.get_outputs())
-        self._session: onnxruntime.InferenceSession | None = session
+        self._device: Device = options.device or "cpu"
+        if (reason := missing(self._device)) is not None:
+            raise EngineError(f"--device {self._device}: {reason}")
+        if options.arithmetic != "f32":
+            raise EngineError("ONNX Runtime has no --arithmetic bf16; OpenVINO has")
+        self._model, self._runtime, self._threads = model, runtime, options.threads
+        graphs = [model.encoder, model.prompts, model.heads]
+        self._graphs: list[Session] | None = [
+            Session(graph, self._device, options.threads) for graph in graphs if graph is not None
+        ]
+        self._texts: dict[int, Any] = {}
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the graph's inputs."""
-        return self._inputs
+    def description(self) -> EngineDescription:
+        """Say what runs here."""
+        threads = "all" if self._threads is None else str(self._threads)
+        return EngineDescription(
+            engine="onnxruntime",
+            version=self._runtime.__version__,
+            device=self._device,
+            precision=self._model.precision,
+            detail={"threads": threads} if self._device == "cpu" else {},
+        )
 
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of the graph's outputs."""
-        return self._outputs
-
-    def run(self, feeds: Tensors) -> dict[str, ndarray]:
-        """Run the graph on arrays by input name; the results belong to the caller."""
-        if self._session is None:
-            raise EngineError(f"{self._graph.name}: this engine was closed; open the bundle again")
-        try:
-            results = self._session.run(None, dict(feeds))
-        except Exception as error:
-            # onnxruntime's exception types are not public.
-            reason = " ".join(str(error).split())[:200]
-            raise EngineError(f"{self._graph.name}: ONNX Runtime failed: {reason}") from error
-        return dict(zip(self._outputs, results, strict=True))
+    def run(
+        self, images: UInt8[ndarray, "batch height width 3"], wanted: Collection[Output] = ANSWER
+    ) -> EngineRun:
+        """Run on RGB images of the input size; the batch may have any length."""
+        if self._graphs is None:
+            raise EngineError(f"{self._model.name}: this engine was closed; open the bundle again")
+        encoder, *prompts, heads = self._graphs
+        marks = [perf_counter()]
+        values: dict[str, Any] = {"image": self._value(np.ascontiguousarray(images))}
+        marks.append(perf_counter())
+        values |= encoder.run(values)
+        marks.append(perf_counter())
+        for graph in prompts:
+            values |= graph.run(values)
+        if not prompts:
+            values["text_embeddings"] = self._constant(len(images))
+        marks.append(perf_counter())
+        needed = [name for name in heads.outputs if name in wanted]
+        if needed:
+            values |= heads.run(values, needed)
+        marks.append(perf_counter())
+        arrays: dict[str, ndarray] = {name: values[name].numpy() for name in wanted}
+        marks.append(perf_counter())
+        spans = (1000 * (end - start) for start, end in pairwise(marks))
+        return EngineRun(arrays, StageTimes(*spans))
 
     def close(self) -> None:
-        """Free the session; closing twice does no harm."""
-        self._session = None
+        """Free the sessions; closing twice does no harm."""
+        self._graphs = None
+        self._texts.clear()
+
+    def _value(self, array: ndarray) -> "onnxruntime.OrtValue":
+        return self._runtime.OrtValue.ortvalue_from_numpy(array, self._device, 0)
+
+    def _constant(self, batch: int) -> "onnxruntime.OrtValue":
+        """Give the constant texts for a batch; each length is put on the device once."""
+        if batch not in self._texts:
+            texts = self._model.texts
+            assert texts is not None, "a model has a prompts graph or texts"
+            self._texts[batch] = self._value(np.repeat(texts[None], batch, axis=0))
+        return self._texts[batch]
+
+
+class Session:
+    """One graph in ONNX Runtime, between values that stay on its device."""
+
+    def __init__(self, graph: Path, device: Device = "cpu", threads: int | None = None) -> None:
+        self._name, self._device = graph.name, device
+        session = _session(load_onnxruntime(), graph, device, threads)
+        # ONNX Runtime falls back to the CPU with no more than a log line when CUDA does not start.
+        if session.get_providers()[0] != _PROVIDERS[device]:
+            raise EngineError(
+                f"{graph.name}: {_PROVIDERS[device]} did not start; check the driver and CUDA libraries "
+                "with `vipx doctor`, or pass --device cpu"
+            )
+        self._session = session
+        self.inputs = tuple(tensor.name for tensor in session.get_inputs())
+        self.outputs = tuple(tensor.name for tensor in session.get_outputs())
+
+    def run(self, values: dict[str, Any], outputs: Sequence[str] | None = None) -> dict[str, Any]:
+        """Run the graph on values by input name; only the outputs that are named are computed."""
+        names = self.outputs if outputs is None else outputs
+        try:
+            binding = self._session.io_binding()
+            for name in self.inputs:
+                binding.bind_ortvalue_input(name, values[name])
+            for name in names:
+                binding.bind_output(name, self._device)
+            self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+            return dict(zip(names, binding.get_outputs(), strict=True))
+        except Exception as error:
+            # onnxruntime's exception types are not public.
+            raise EngineError(f"{self._name}: ONNX Runtime failed: {_short(error)}") from error
+
+
+def missing(device: Device) -> str | None:
+    """Say why ONNX Runtime cannot be tried on a device; None if it can."""
+    try:
+        runtime = load_onnxruntime()
+    except EngineError as error:
+        return str(error)
+    if _PROVIDERS[device] not in runtime.get_available_providers():
+        return (
+            f"this ONNX Runtime {runtime.__version__} has no {_PROVIDERS[device]}; "
+            "install it with: pip uninstall onnxruntime && pip install 'vipx[gpu]'"
+        )
+    return None
 
 
 def load_onnxruntime() -> ModuleType:
@@ -80,30 +167,27 @@ def load_onnxruntime() -> ModuleType:
     return onnxruntime
 
 
-def _check_available(runtime: ModuleType, provider: str, device: Device) -> None:
-    if provider not in runtime.get_available_providers():
-        raise EngineError(
-            f"--device {device}: this ONNX Runtime {runtime.__version__} has no {provider}; "
-            "install it with: pip uninstall onnxruntime && pip install 'vipx[gpu]'"
-        )
-
-
 def _session(
-    runtime: ModuleType, graph: Path, provider: str, options: EngineOptions
+    runtime: ModuleType, graph: Path, device: Device, threads: int | None
 ) -> "onnxruntime.InferenceSession":
     settings = runtime.SessionOptions()
     settings.log_severity_level = 3  # errors only: stdout and stderr belong to the caller
-    if options.threads is not None:
-        settings.intra_op_num_threads = options.threads
-    provider_options: dict[str, str] = {}
-    if options.device == "cuda":
+    if threads is not None:
+        settings.intra_op_num_threads = threads
+    options: dict[str, Any] = {}
+    if device == "cuda":
         # The CUDA and cuDNN wheels lie outside the loader's path.
         if hasattr(runtime, "preload_dlls"):
             runtime.preload_dlls()
         # TF32 has 10 bits of mantissa: with it fp32 bundles would miss their parity bounds.
-        provider_options["use_tf32"] = "0"
+        options["use_tf32"] = "0"
     try:
-        return runtime.InferenceSession(graph, settings, providers=[(provider, provider_options)])
+        return runtime.InferenceSession(graph, settings, providers=[(_PROVIDERS[device], options)])
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise EngineError(f"{graph.name}: ONNX Runtime refuses the graph: {reason}") from error
+        raise EngineError(
+            f"{graph.name}: ONNX Runtime refuses the graph: {_short(error)}"
+        ) from error
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vipx.commands.options import AUPRO, DEVICE, JSON, PATH, PRECISION
+from vipx.commands.options import AUPRO, JSON, PATH, PRECISION, engine_options
 from vipx.console import needs, print_json, progress, warn
 from vipx.errors import UsageError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vipx.evaluation.evaluation import Evaluation
     from vipx.evaluation.results import Results
     from vipx.manifest import Precision
-    from vipx.runtime.engines.engine import Device
+    from vipx.runtime.engines.engine import EngineOptions
     from vipx.training.metrics import AuproMode
 
 
@@ -55,7 +55,7 @@ def _names(
 @click.option("--backbone", help="A checkpoint's CLIP by its open_clip name.")
 @click.option("--pretrained", help="open_clip weights of --backbone.")
 @PRECISION
-@DEVICE
+@engine_options
 @AUPRO
 @click.option("--out", type=PATH, help="Folder for results.json, CSV and report.html.")
 @click.option("--overwrite", is_flag=True, help="Replace what is at --out.")
@@ -105,7 +105,7 @@ def _evaluated(
     *,
     mode: "AuproMode",
     precision: "Precision | None",
-    device: "Device",
+    options: "EngineOptions",
     **rest: Any,  # noqa: ANN401 - the fields of BackboneFiles and DataChoice, by name
 ) -> "Evaluation":
     from vipx.evaluation.evaluation import evaluate
@@ -113,7 +113,7 @@ def _evaluated(
     from vipx.evaluation.sources import DataChoice, open_source
 
     backbone = (rest.pop(name) for name in ("backbone_weights", "backbone", "pretrained"))
-    choice = ModelChoice(model, BackboneFiles(*backbone), precision, device)
+    choice = ModelChoice(model, BackboneFiles(*backbone), precision, options)
     source = open_source(DataChoice(**rest))
     for problem in source.problems:
         warn(f"{problem.path}: {problem.reason}")

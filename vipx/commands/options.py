@@ -1,6 +1,9 @@
 """Options that several commands share, and how their values are read."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -9,7 +12,9 @@ JSON = click.option(
 )
 PATH = click.Path(path_type=Path)
 PRECISION = click.option(
-    "--precision", type=click.Choice(["fp32", "fp16"]), help="Which encoder [the bundle's first]."
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    help="Which encoder [the bundle's first].",
 )
 DEVICE = click.option(
     "--device",
@@ -18,6 +23,58 @@ DEVICE = click.option(
     show_default=True,
     help="Where the model runs; a device that is not there is an error.",
 )
+_ENGINE_OPTIONS = (
+    click.option(
+        "--engine",
+        type=click.Choice(["onnxruntime", "tensorrt", "openvino"]),
+        help="What runs the graphs [the fastest of this machine, as `vipx doctor` lists them].",
+    ),
+    click.option(
+        "--device",
+        type=click.Choice(["cpu", "cuda"]),
+        help="Where; a device that is not there is an error [the engine's best].",
+    ),
+    click.option("--threads", type=click.IntRange(min=1), help="CPU threads within an operator."),
+    click.option(
+        "--arithmetic",
+        type=click.Choice(["f32", "bf16"]),
+        default="f32",
+        show_default=True,
+        help="Of the encoder beside its stored precision; bf16 is OpenVINO's alone.",
+    ),
+    click.option(
+        "--cuda-backend",
+        type=click.Choice(["auto", "cuda-python", "pycuda"]),
+        default="auto",
+        show_default=True,
+        help="What TensorRT reaches the GPU's memory with.",
+    ),
+    click.option(
+        "--cuda-graph/--no-cuda-graph",
+        default=True,
+        show_default=True,
+        help="Whether TensorRT's launches are captured once and replayed.",
+    ),
+)
+
+
+def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose an engine; the command gets them as one `options: EngineOptions`."""
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> Any:  # noqa: ANN401 - whatever the command takes and gives
+        from vipx.runtime.engines.engine import EngineOptions
+
+        names = ("engine", "device", "threads", "arithmetic", "cuda_backend", "cuda_graph")
+        options = EngineOptions(**{name: given.pop(name) for name in names})
+        return command(**given, options=options)
+
+    decorated: Callable[..., Any] = with_options
+    for option in reversed(_ENGINE_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
 AUPRO = click.option(
     "--aupro",
     "mode",

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vipx.commands.options import DEVICE, JSON, PATH, PRECISION
+from vipx.commands.options import JSON, PATH, PRECISION, engine_options
 from vipx.console import needs, print_json, warn
 
 if TYPE_CHECKING:
     from vipx.manifest import Precision
-    from vipx.runtime.engines.engine import Device
+    from vipx.runtime.engines.engine import EngineOptions
     from vipx.runtime.prediction import MapFormat, Row
 
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     help="float32 at the model's size, an overlay at the image's, or both.",
 )
 @PRECISION
-@DEVICE
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads within an operator.")
+@engine_options
 @click.option("--fail-on-ng", is_flag=True, help="Exit with 10 if any part is NG.")
 @JSON
 def predict(
@@ -40,15 +39,13 @@ def predict(
     maps: Path | None,
     map_format: "MapFormat",
     precision: "Precision | None",
-    device: "Device",
-    threads: int | None,
+    options: "EngineOptions",
     fail_on_ng: bool,
     as_json: bool,
 ) -> None:
     """Inspect IMAGES (files or folders) with BUNDLE: score, verdict and heat map of each."""
     with needs("cpu"):
         from vipx.images import list_images
-        from vipx.runtime.engines.engine import EngineOptions
         from vipx.runtime.inspector import Inspector
         from vipx.runtime.prediction import MapWriter, inspect_images
 
@@ -56,10 +53,10 @@ def predict(
     if listing.passed_over:
         warn(f"{listing.passed_over} files that are no images were passed over")
     writer = MapWriter(maps, map_format) if maps else None
-    options = EngineOptions(device, threads)
     with Inspector.open(
         bundle, precision=precision, threshold=threshold, options=options
     ) as inspector:
+        warn(f"{bundle}: {inspector.description.line}")
         if threshold is None:
             warn("no threshold was given: every verdict is REVIEW")
         rows = [_tell(row, as_json) for row in inspect_images(inspector, listing, writer)]

@@ -28,8 +28,9 @@ class CheckpointPredictor:
         )
         self._choice = choice
         self._detector = load_detector(choice.path, backbone, Overrides())
-        self._detector.backbone.to(choice.device)
-        self._detector.method.to(choice.device).eval()
+        self._device = choice.options.device or "cpu"
+        self._detector.backbone.to(self._device)
+        self._detector.method.to(self._device).eval()
 
     @property
     def record(self) -> ModelRecord:
@@ -43,7 +44,7 @@ class CheckpointPredictor:
             backbone=identity.name,
             backbone_sha256=identity.sha256,
             engine="torch",
-            device=self._choice.device,
+            device=self._device,
             precision="fp32",
             height=self.size[0],
             width=self.size[1],
@@ -57,7 +58,7 @@ class CheckpointPredictor:
 
     def predict(self, image: UInt8[ndarray, "height width 3"]) -> Answer:
         """Answer for an RGB picture of exactly the input size."""
-        batch = torch.from_numpy(image)[None].to(self._choice.device)
+        batch = torch.from_numpy(image)[None].to(self._device)
         result = predict(self._detector.backbone, self._detector.method, batch)
         return Answer(float(result.scores[0]), result.anomaly_maps[0])
 
@@ -70,5 +71,7 @@ def _check(choice: ModelChoice) -> None:
             f"{choice.path}: a checkpoint is evaluated in fp32; "
             f"`vipx export --precision {choice.precision}` makes a bundle that can be evaluated"
         )
-    if choice.device == "cuda" and not torch.cuda.is_available():
+    if choice.options.engine is not None:
+        raise UsageError(f"{choice.path}: a checkpoint runs in PyTorch; leave --engine out")
+    if choice.options.device == "cuda" and not torch.cuda.is_available():
         raise EngineError("PyTorch finds no CUDA device; use --device cpu")

@@ -13,7 +13,7 @@ from vipx.bundle import MANIFEST
 from vipx.errors import UsageError
 from vipx.evaluation.results import ModelRecord
 from vipx.manifest import Precision
-from vipx.runtime.engines.engine import Device, EngineOptions
+from vipx.runtime.engines.engine import EngineOptions
 from vipx.runtime.inspector import Inspector
 
 __all__ = ["Answer", "BackboneFiles", "ModelChoice", "Predictor", "open_predictor"]
@@ -64,7 +64,7 @@ class ModelChoice:
     path: Path
     backbone: BackboneFiles = BackboneFiles()
     precision: Precision | None = None
-    device: Device = "cpu"
+    options: EngineOptions = EngineOptions()  # noqa: RUF009 - frozen
 
 
 class BundlePredictor:
@@ -77,7 +77,7 @@ class BundlePredictor:
     def record(self) -> ModelRecord:
         """Say what answers here."""
         bundle = self._inspector.bundle
-        manifest, encoder = bundle.manifest, bundle.manifest.encoder(self._choice.precision)
+        manifest, answering = bundle.manifest, self._inspector.description
         return ModelRecord(
             kind="bundle",
             path=str(self._choice.path),
@@ -85,9 +85,9 @@ class BundlePredictor:
             method=manifest.method.name,
             backbone=manifest.backbone.name,
             backbone_sha256=manifest.backbone.sha256,
-            engine="onnxruntime",
-            device=self._choice.device,
-            precision=encoder.precision if encoder else "",
+            engine=answering.engine,
+            device=answering.device,
+            precision=answering.precision,
             height=self.size[0],
             width=self.size[1],
         )
@@ -117,8 +117,9 @@ def open_predictor(choice: ModelChoice) -> Iterator[Predictor]:
             raise UsageError(
                 f"{choice.path}: is a bundle and holds its backbone; leave the backbone's options out"
             )
-        options = EngineOptions(choice.device)
-        with Inspector.open(choice.path, precision=choice.precision, options=options) as inspector:
+        with Inspector.open(
+            choice.path, precision=choice.precision, options=choice.options
+        ) as inspector:
             yield BundlePredictor(inspector, choice)
     else:
         from vipx.evaluation.checkpoints import CheckpointPredictor
