@@ -1,5 +1,6 @@
 """ONNX Runtime, on the CPU or with the CUDA provider."""
 
+import platform
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from vipx.bundle import onnxruntime_form_of
 from vipx.errors import EngineError
 from vipx.runtime.engines.engine import (
     ANSWER,
@@ -26,6 +28,7 @@ from vipx.runtime.engines.engine import (
 if TYPE_CHECKING:
     import onnxruntime
 
+_CPU = Path("/proc/cpuinfo")
 _PROVIDERS: dict[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -44,7 +47,7 @@ class OnnxRuntimeEngine:
         if options.arithmetic != "f32":
             raise EngineError("ONNX Runtime has no --arithmetic bf16; OpenVINO has")
         self._model, self._runtime, self._threads = model, runtime, options.threads
-        graphs = [model.encoder, model.prompts, model.heads]
+        graphs = [_encoder_of(model, self._device), model.prompts, model.heads]
         self._graphs: list[Session] | None = [
             Session(graph, self._device, options.threads) for graph in graphs if graph is not None
         ]
@@ -138,6 +141,13 @@ class Session:
             raise EngineError(f"{self._name}: ONNX Runtime failed: {_short(error)}") from error
 
 
+def _encoder_of(model: Model, device: Device) -> Path:
+    """Give the encoder in ONNX Runtime's own operators where the bundle has one: they are the CPU's alone."""
+    form = model.encoder.with_name(onnxruntime_form_of(model.encoder.name))
+    listed = form.relative_to(model.folder).as_posix() in model.sha256
+    return form if device == "cpu" and listed else model.encoder
+
+
 def missing(device: Device) -> str | None:
     """Say why ONNX Runtime cannot be tried on a device; None if it can."""
     try:
@@ -172,6 +182,7 @@ def _session(
 ) -> "onnxruntime.InferenceSession":
     settings = runtime.SessionOptions()
     settings.log_severity_level = 3  # errors only: stdout and stderr belong to the caller
+    settings.add_session_config_entry("session.x64quantprecision", _unsigned_weights())
     if threads is not None:
         settings.intra_op_num_threads = threads
     options: dict[str, Any] = {}
@@ -187,6 +198,22 @@ def _session(
         raise EngineError(
             f"{graph.name}: ONNX Runtime refuses the graph: {_short(error)}"
         ) from error
+
+
+def _unsigned_weights() -> str:
+    """Say whether weights in INT8 must be made unsigned: 1 for yes, as ONNX Runtime's setting wants it.
+
+    Without VNNI, x86 adds products of unsigned and signed bytes in 16 bits, where they overflow. With it,
+    unsigned weights only cost time: more than half of the speed (docs/benchmarks/). Where the CPU does not say
+    what it has, right is better than fast.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return "0"
+    try:
+        told = _CPU.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return "1"
+    return "0" if "vnni" in told else "1"
 
 
 def _short(error: Exception) -> str:
