@@ -21,13 +21,13 @@ import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
+from onnxruntime import OrtValue
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
 from vipx.export.onnx_file import HEADS_OUTPUTS, PROMPTS, GraphInterface, write_graph
 from vipx.export.prompts import Prompts
 from vipx.export.vip2clip_heads import Vip2ClipHeads
-from vipx.runtime.engines.engine import EngineOptions
-from vipx.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from vipx.runtime.engines.onnxruntime import Session
 from vipx.training.methods.scoring import anomaly_map, upsampled_probabilities
 from vipx.training.methods.vip2clip.configuration import preset_config
 from vipx.training.methods.vip2clip.ica import ICA
@@ -94,13 +94,16 @@ def folded_tail(
     )
     interface = GraphInterface(heads.inputs, HEADS_OUTPUTS)
     write_graph(heads, (features.patch_features, texts), interface, folder / "heads.onnx")
-    options = EngineOptions(threads=threads)
-    engines = [OnnxRuntimeEngine(folder / f"{name}.onnx", options) for name in ("prompts", "heads")]
+    graphs = [Session(folder / f"{name}.onnx", "cpu", threads) for name in ("prompts", "heads")]
 
     def run(features: VisionFeatures) -> np.ndarray:
-        made = engines[0].run({"global_feature": features.global_feature.numpy()})
-        feeds = {"patch_features": features.patch_features.numpy(), **made}
-        return engines[1].run(feeds)["anomaly_map"]
+        values = {
+            "global_feature": OrtValue.ortvalue_from_numpy(features.global_feature.numpy()),
+            "patch_features": OrtValue.ortvalue_from_numpy(features.patch_features.numpy()),
+        }
+        for graph in graphs:
+            values |= graph.run(values)
+        return values["anomaly_map"].numpy()
 
     return run
 

@@ -61,6 +61,7 @@ class Block(nn.Module):
         scale: What the attention logits are multiplied with; 1 once it is folded into `query`.
         activation: `silu` once QuickGELU's constant is folded away.
         branch_scales: LayerScale of the two branches; None where the model has none or it is folded.
+        hidden_scale: Factor of each channel behind the activation, once smoothing put it there.
     """
 
     def __init__(self, source: ResidualAttentionBlock) -> None:
@@ -81,6 +82,7 @@ class Block(nn.Module):
         self.branch_scales: tuple[Tensor, Tensor] | None = None
         if gains[0] is not None and gains[1] is not None:
             self.branch_scales = gains[0].detach().double(), gains[1].detach().double()
+        self.hidden_scale: nn.Parameter | None = None
         self.double()
 
     def copy(self) -> "Block":
@@ -111,7 +113,10 @@ class Block(nn.Module):
 
     def feed_forward(self, x: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
         """Add the second branch."""
-        return x + self._scaled(self.down(self.activate(self.up(self.norm_2(x)))), 1)
+        hidden = self.activate(self.up(self.norm_2(x)))
+        if self.hidden_scale is not None:
+            hidden = hidden * self.hidden_scale
+        return x + self._scaled(self.down(hidden), 1)
 
     def activate(self, x: Float[Tensor, "*rows hidden"]) -> Float[Tensor, "*rows hidden"]:
         """Apply the nonlinearity."""

@@ -7,7 +7,13 @@ from typing import Any
 
 from vipx.checkpoint import CheckpointDescription
 from vipx.errors import CheckpointError, UsageError
-from vipx.manifest import BackboneRecord, CheckpointRecord, InputRecord, MethodRecord
+from vipx.manifest import (
+    BackboneRecord,
+    CameraRecord,
+    CheckpointRecord,
+    InputRecord,
+    MethodRecord,
+)
 from vipx.training.methods.checkpoints import load_method, peek, vision_from
 from vipx.training.methods.method import Method
 from vipx.training.methods.vip2clip.method import Vip2Clip
@@ -139,8 +145,10 @@ def _check_fit(method: Method, backbone: Backbone, path: Path) -> None:
         )
 
 
-def records(detector: Detector) -> tuple[MethodRecord, BackboneRecord, InputRecord]:
-    """Describe a detector for the manifest."""
+def records(
+    detector: Detector, camera: tuple[int, int] | None = None
+) -> tuple[MethodRecord, BackboneRecord, InputRecord]:
+    """Describe a detector for the manifest; `camera` is height and width of the frames, if they are fixed."""
     config, vision = detector.method.config, detector.backbone.vision.options
     method = MethodRecord(
         name=detector.method.name,
@@ -160,5 +168,8 @@ def records(detector: Detector) -> tuple[MethodRecord, BackboneRecord, InputReco
         pixel_deviation=tuple(detector.backbone.pixel_deviation.tolist()),
     )
     rows, columns = detector.backbone.vision.grid
-    size = InputRecord(height=vision.height, width=vision.width, rows=rows, columns=columns)
+    frames = None if camera is None else CameraRecord(height=camera[0], width=camera[1])
+    size = InputRecord(
+        height=vision.height, width=vision.width, rows=rows, columns=columns, camera=frames
+    )
     return method, backbone, size

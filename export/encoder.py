@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from vipx.export.blocks import Affine, Block, Norm, unit
 from vipx.export.folds import BLOCK_FOLDS
+from vipx.export.folds.camera import camera_resize
 from vipx.export.folds.layer_norm import fold_norm
 from vipx.export.folds.pixels import PatchEmbedding, PixelFold
 from vipx.training.model.backbone import Backbone
@@ -15,14 +16,17 @@ from vipx.training.model.backbone import Backbone
 class Encoder(nn.Module):
     """The folded vision tower.
 
-    `image uint8 [B,H,W,3] -> global_feature [B,D], patch_features [B,L,N,D]`, float32 and of unit length.
+    `image uint8 [B,H,W,3] -> global_feature [B,D], patch_features [B,L,N,D]`, float32 and of unit length. With
+    a camera, H and W are those of its frames (height, width), which are resized here.
     """
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, camera: tuple[int, int] | None = None) -> None:
         super().__init__()
         visual, options = backbone.vision.visual, backbone.vision.options
         self.layers = options.feature_layers
         self.cls_ln_post = options.cls_ln_post
+        size = (options.height, options.width)
+        self.resize = None if camera is None else camera_resize(camera, size)
         self.embedding = PixelFold()(PatchEmbedding.of(backbone)).float()
         # Identity where the tower has no norm before its blocks.
         self.pre = Norm.of(visual.ln_pre) if hasattr(visual.ln_pre, "weight") else nn.Identity()
@@ -55,10 +59,12 @@ class Encoder(nn.Module):
     def forward(
         self, image: UInt8[Tensor, "batch height width 3"]
     ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch layers patches dim"]]:
-        """Encode RGB bytes at the input size."""
+        """Encode RGB bytes at the input size, or the camera's."""
         pixels = image.to(self.embedding.weight.dtype).permute(
             0, 3, 1, 2
         )  # Cast first: TensorRT's rule
+        if self.resize is not None:
+            pixels = self.resize(pixels)
         x = self.pre(self.embedding(pixels)).to(self.dtype)  # (batch, 1 + patches, width)
         maps = []
         for number, block in enumerate(self.blocks, start=1):

@@ -1,6 +1,6 @@
 """The model card of a bundle: what a person must know before the bundle decides about parts."""
 
-from vipx.manifest import Manifest
+from vipx.manifest import DriftRecord, Manifest
 
 _NOTES = {
     "vip2clip": (
@@ -24,6 +24,7 @@ def model_card(manifest: Manifest) -> str:
     )
     settings = "\n".join(f"| {name} | {value} |" for name, value in method.config.items())
     texts = "made from each image" if method.conditioned else "the same for every image"
+    drift = "" if manifest.drift is None else _drift(manifest.drift)
     notes = "".join(f"- {note}\n" for note in _NOTES[method.name])
     return f"""# {manifest.name}
 
@@ -53,7 +54,7 @@ model; absolute differences.
 | encoder | output | statistic | run | measured | bound |
 |---|---|---|---|---|---|
 {parity}
-
+{drift}
 Whether the model finds the defects of *your* parts was not measured: try it on parts you know.
 
 ## Licences
@@ -61,4 +62,16 @@ Whether the model finds the defects of *your* parts was not measured: try it on 
 The graphs contain the weights of the backbone and of the checkpoint, under their own licences, which vipx does
 not change. Weights trained on MVTec AD come from data under CC BY-NC-SA 4.0, which excludes commercial use:
 train on data that allows it before you inspect for money. Ask a lawyer, not this file.
+"""
+
+
+def _drift(drift: DriftRecord) -> str:
+    """Say what INT8 changed on pictures of the product."""
+    auroc = "not known: the folders' names do not tell good pictures from bad ones"
+    if drift.auroc_fp32 is not None and drift.auroc_int8 is not None:
+        auroc = f"{100 * drift.auroc_fp32:.2f} in float32, {100 * drift.auroc_int8:.2f} in INT8"
+    return f"""
+INT8 against float32 on {drift.images} pictures of the product that no range was taken from ({drift.runtime}):
+correlation of the maps {drift.map_correlation:.5f}; scores differ by {drift.score_mean:.1e} in the mean and
+{drift.score_most:.1e} at most; image AUROC {auroc}.
 """

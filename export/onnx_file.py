@@ -61,6 +61,15 @@ def write_graph(
     if program is None:
         raise GateError(f"{path.name}: torch's exporter gave no graph")
     program.save(path, external_data=size > EXTERNAL_DATA_BYTES)
+    check_graph(path)
+
+
+def check_graph(path: Path) -> None:
+    """Let ONNX's own checker read a file, with shape inference.
+
+    Raises:
+        GateError: It refuses the graph.
+    """
     try:
         onnx.checker.check_model(path, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

@@ -18,6 +18,11 @@ MANIFEST_HASH = "manifest.sha256"
 _UNLISTED = {MANIFEST, MANIFEST_HASH}
 
 
+def onnxruntime_form_of(graph: str) -> str:
+    """Name the file of ONNX Runtime's own form of a graph, which stands beside it where there is one."""
+    return f"{graph.removesuffix('.onnx')}.onnxruntime.onnx"
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A verified bundle.
@@ -148,12 +153,17 @@ def _verify_file(path: Path, record: FileRecord) -> None:
 
 
 def _verify_graphs(path: Path, manifest: Manifest) -> None:
-    """Allow a graph exactly one file of weights: its own name with `.data`, listed in the manifest."""
+    """Allow a graph exactly one file of weights, listed in the manifest: its own name with `.data`.
+
+    ONNX Runtime's form of a graph has the weights of the graph that it is a form of.
+    """
+    owners = {onnxruntime_form_of(name): name for name in manifest.files if name.endswith(".onnx")}
     for name in manifest.files:
         if not name.endswith(".onnx"):
             continue
+        weights = f"{owners.get(name, name)}.data"
         for location in external_data_paths(path / name):
-            if location != f"{Path(name).name}.data" or f"{name}.data" not in manifest.files:
+            if location != Path(weights).name or weights not in manifest.files:
                 raise BundleError(
                     f"{path / name}: refers to weights in {location!r}, outside what a bundle may read"
                 )

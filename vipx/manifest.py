@@ -76,14 +76,31 @@ class MethodRecord(Record):
     config: dict[str, bool | int | float | str]
 
 
+class CameraRecord(Record):
+    """The frames of one camera, in pixels."""
+
+    height: Annotated[int, Field(ge=1)]
+    width: Annotated[int, Field(ge=1)]
+
+
 class InputRecord(Record):
-    """The image that the graphs take: uint8 RGB [batch, height, width, 3]."""
+    """The image that the model sees: RGB of height x width px, as every anomaly map is.
+
+    The encoder takes it as uint8 [batch, height, width, 3]; with a `camera` it takes the camera's frames
+    [batch, camera.height, camera.width, 3] and resizes them itself, as Pillow does.
+    """
 
     height: Annotated[int, Field(ge=1)]
     width: Annotated[int, Field(ge=1)]
     rows: Annotated[int, Field(ge=1)]
     columns: Annotated[int, Field(ge=1)]
     resize: Literal["pillow-bicubic"] = "pillow-bicubic"
+    camera: CameraRecord | None = None
+
+    @property
+    def camera_size(self) -> tuple[int, int] | None:
+        """Height and width of the frames that the encoder resizes itself; None where it resizes nothing."""
+        return None if self.camera is None else (self.camera.height, self.camera.width)
 
 
 class EncoderRecord(Record):
@@ -139,6 +156,34 @@ class ParityRecord(Record):
     differences: tuple[Difference, ...]
 
 
+class DriftRecord(Record):
+    """What rounding to INT8 changed on pictures of the user's product that no range was taken from.
+
+    Attributes:
+        images: How many.
+        anomalous: How many of them show a defect; None where no folder said so.
+        map_correlation: Pearson's coefficient of all pixels of all maps with those of the float32 model.
+        score_mean: Mean difference of the scores.
+        score_most: Largest one; it has no bound, as it grows with the number of pictures.
+        auroc_fp32: Image AUROC of the float32 model; None without both good and defective pictures.
+        auroc_int8: The same in INT8.
+        auroc_bound: Most that it may lose.
+    """
+
+    precision: Literal["int8"]
+    runtime: str
+    images: Annotated[int, Field(ge=1)]
+    anomalous: int | None
+    map_correlation: float
+    least_map_correlation: float
+    score_mean: float
+    score_mean_bound: float
+    score_most: float
+    auroc_fp32: float | None
+    auroc_int8: float | None
+    auroc_bound: float
+
+
 class GoldensRecord(Record):
     """Images at the input size (PNG) and what the unfolded model answers to them (npz)."""
 
@@ -161,6 +206,7 @@ class Manifest(Record):
     folds: tuple[str, ...]
     goldens: GoldensRecord
     parity: tuple[ParityRecord, ...]
+    drift: DriftRecord | None = None
     files: dict[FileName, FileRecord]
 
     def encoder(self, precision: Precision | None) -> EncoderRecord | None:

@@ -1,6 +1,7 @@
 """The exact folds, in the order in which an export applies them; one fold is one file."""
 
 from vipx.export.folds.attention import AttentionFold
+from vipx.export.folds.camera import CameraFold
 from vipx.export.folds.fgp import FgpFold
 from vipx.export.folds.gram import GramFold
 from vipx.export.folds.layer_norm import LayerNormFold
@@ -17,6 +18,6 @@ BLOCK_FOLDS = (LayerScaleFold(), LayerNormFold(), AttentionFold(), QuickGeluFold
 ENCODER_FOLDS = (PixelFold(), *BLOCK_FOLDS)
 PROMPT_FOLDS = (MetaNetFold(), TextPrefixFold())
 HEADS_FOLDS = (FgpFold(), TwoClassFold(), SinkhornFold(), GramFold(), UpsampleFold())
-FOLDS = (*ENCODER_FOLDS, *PROMPT_FOLDS, *HEADS_FOLDS)
+FOLDS = (CameraFold(), *ENCODER_FOLDS, *PROMPT_FOLDS, *HEADS_FOLDS)
 
 __all__ = ["BLOCK_FOLDS", "ENCODER_FOLDS", "FOLDS", "HEADS_FOLDS", "PROMPT_FOLDS"]

@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     from vipx.training.model.backbone import Activation
 
 
+def frames(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Read `2448x2048` (width x height, other than --image-size) as height and width."""
+    if value is None:
+        return None
+    parts = value.lower().split("x")
+    if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
+        raise click.BadParameter("expected WIDTHxHEIGHT in pixels, such as 2448x2048")
+    return int(parts[1]), int(parts[0])
+
+
 @click.command()
 @click.argument("checkpoint", type=PATH)
 @click.option(
@@ -38,7 +50,7 @@ if TYPE_CHECKING:
     callback=precisions,
     default="fp32",
     show_default=True,
-    help="fp32, fp16, or both.",
+    help="Some of fp32, fp16 and int8, with commas; the first runs by default.",
 )
 @click.option(
     "--activation", type=click.Choice(["quick_gelu", "gelu"]), help="Override the backbone's."
@@ -53,6 +65,17 @@ if TYPE_CHECKING:
     default=None,
     help="ln_post on the class token [published: no].",
 )
+@click.option(
+    "--camera",
+    callback=frames,
+    help="WIDTHxHEIGHT of the camera, as its maker prints it: the graph resizes its frames itself.",
+)
+@click.option(
+    "--calibration",
+    type=PATH,
+    help="Pictures of the product, for int8; a quarter judges the result.",
+)
+@click.option("--ranges", type=PATH, help="Ranges of an earlier int8 export: BUNDLE/ranges.json.")
 @click.option("--goldens", type=PATH, help="Images for the parity gate; drawn parts by default.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle at the output.")
 @JSON
@@ -64,6 +87,9 @@ def export(
     pretrained: str | None,
     precision: tuple["Precision", ...],
     activation: "Activation | None",
+    camera: tuple[int, int] | None,
+    calibration: Path | None,
+    ranges: Path | None,
     goldens: Path | None,
     overwrite: bool,
     as_json: bool,
@@ -74,13 +100,17 @@ def export(
         from vipx import export as stage
         from vipx.golden_images import golden_images
 
-    options = stage.ExportOptions(precision, overwrite)
+    int8 = None
+    if "int8" in precision or calibration or ranges:
+        int8 = stage.Int8Request(calibration, ranges)
+    options = stage.ExportOptions(precision, overwrite, camera, int8)
     with progress("export") as report:
         report("checkpoint and backbone")
         choice = stage.BackboneChoice(backbone_weights, backbone, pretrained, activation)
         detector = stage.load_detector(checkpoint, choice, stage.Overrides(**overrides))
         vision = detector.backbone.vision.options
-        images = golden_images(goldens, height=vision.height, width=vision.width)
+        height, width = camera or (vision.height, vision.width)
+        images = golden_images(goldens, height=height, width=width)
         manifest = stage.bundle_from_detector(
             detector, output, goldens=images, options=options, report=report
         )

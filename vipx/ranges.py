@@ -1,0 +1,133 @@
+"""What the inputs of an encoder's linear layers were seen to be: the file from which INT8 takes its scales.
+
+Export writes it while it collects (`vipx export --precision int8 --calibration`), into the bundle as
+`ranges.json`, and reads it back with `--ranges`. Nothing in it needs PyTorch, so that a device can write one
+from its own images: it runs the bundle's float32 `encoder.onnx` in two passes, fetching the inputs of the
+linear layers as more outputs (they are the first inputs of every `MatMul` whose second one is constant; named
+and ordered as in `input_names`). The first pass keeps the extremes of each channel, from which `shift_of` and
+`smoothing_of` make shifts and divisors; the second applies them and keeps what the rule needs of each whole
+tensor.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+from pydantic import Field, ValidationError, model_validator
+
+from vipx.errors import ArtifactError, InputError
+from vipx.files import write_atomically
+from vipx.manifest import BackboneRecord, InputRecord, Record, Sha256
+
+Rule = Literal["mse", "percentile", "max"]
+Positive = Annotated[float, Field(gt=0)]
+PARTS = ("attention", "output", "up", "down")
+SHIFTED = ("attention", "up")  # what a norm gives; its bias takes the shift at no cost
+
+
+class InputRange(Record):
+    """One input of linear layers.
+
+    Attributes:
+        limit: The magnitude that the integer 127 stands for, after shift and division.
+        smoothing: Divisor of each channel, folded into whatever gives the input.
+        shift: What is taken from each channel before the division, folded into a norm; None behind none.
+    """
+
+    limit: Positive
+    smoothing: tuple[Positive, ...]
+    shift: tuple[float, ...] | None
+
+
+class Ranges(Record):
+    """The ranges of one encoder.
+
+    Attributes:
+        encoder: `encoder_identity` of the encoder that was watched.
+        rule: How a limit was found from the magnitudes.
+        alpha: Share of the difficulty that smoothing moves from activations to weights.
+        images: How many were watched.
+        inputs: Every input of linear layers, by the names of `input_names`.
+    """
+
+    schema_version: Literal[1] = 1
+    encoder: Sha256
+    rule: Rule
+    alpha: Annotated[float, Field(ge=0, le=1)]
+    images: Annotated[int, Field(ge=1)]
+    inputs: dict[str, InputRange]
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Ranges":
+        if set(self.inputs) != set(input_names(len(self.inputs) // len(PARTS))):
+            raise ValueError("expected attention, output, up and down of every block, from 0")
+        return self
+
+
+def input_names(blocks: int) -> tuple[str, ...]:
+    """Name the inputs of all linear layers of a vision tower, in the order in which it computes them."""
+    return tuple(f"blocks.{number}.{part}" for number in range(blocks) for part in PARTS)
+
+
+def encoder_identity(backbone: BackboneRecord, size: InputRecord) -> str:
+    """Name what ranges depend on: the backbone's parameters and settings, and the input's size."""
+    told = f"{backbone.model_dump_json()} {size.height}x{size.width}"
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def shift_of(
+    low: Float32[ndarray, "channels"], high: Float32[ndarray, "channels"]
+) -> Float32[ndarray, "channels"]:
+    """Give the middle of each channel's extremes, around which the integers are then symmetric."""
+    return (low / 2 + high / 2).astype(np.float32)
+
+
+def smoothing_of(
+    inputs: Float32[ndarray, "channels"], weights: Float32[ndarray, "channels"], alpha: float
+) -> Float32[ndarray, "channels"]:
+    """Divide outlying channels down, and the weights behind them up (SmoothQuant, arXiv 2211.10438, formula 4).
+
+    Args:
+        inputs: Largest magnitude of each input channel.
+        weights: Largest magnitude of the weights that read it.
+        alpha: 0 leaves the activations as they are, 1 makes all channels equal.
+
+    Returns:
+        Divisors with geometric mean 1; 1 for a channel that was never seen to be anything but zero.
+    """
+    seen = (inputs > 0) & (weights > 0)
+    scales = np.ones(len(inputs))
+    wide = inputs[seen].astype(np.float64)
+    scales[seen] = wide**alpha / weights[seen].astype(np.float64) ** (1 - alpha)
+    if seen.any():
+        scales[seen] /= np.exp(np.log(scales[seen]).mean())
+    return scales.astype(np.float32)
+
+
+def read_ranges(path: Path) -> Ranges:
+    """Read a file of ranges.
+
+    Raises:
+        InputError: There is no such file.
+        ArtifactError: It is not one that this vipx understands.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    try:
+        return Ranges.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ArtifactError(
+            f"{path}: no ranges that this vipx understands: {where}: {first['msg']}; collect them again"
+        ) from error
+
+
+def write_ranges(path: Path, ranges: Ranges) -> None:
+    """Write a file of ranges, whole or not at all."""
+    write_atomically(path, (ranges.model_dump_json() + "\n").encode())
