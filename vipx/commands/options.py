@@ -110,8 +110,10 @@ def numbers(
 
 
 def precisions(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    """Read `fp32,fp16`."""
+    """Read `fp32,int8`."""
     parts = tuple(part.strip() for part in value.split(","))
-    if not set(parts) <= {"fp32", "fp16"} or len(set(parts)) != len(parts):
-        raise click.BadParameter("expected fp32, fp16 or both with a comma, the default first")
+    if not set(parts) <= {"fp32", "fp16", "int8"} or len(set(parts)) != len(parts):
+        raise click.BadParameter(
+            "expected some of fp32, fp16 and int8 with commas, the default first"
+        )
     return parts
