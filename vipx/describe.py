@@ -1,4 +1,4 @@
-"""Describes a checkpoint or a bundle as plain data, for `vipx show`."""
+"""Describes a checkpoint, a bundle or a recipe as plain data, for `vipx show`."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from vipx.bundle import MANIFEST, read_bundle
 from vipx.checkpoint import DESCRIPTION, read_description
 from vipx.errors import ArtifactError
+from vipx.recipe import SUFFIX, read_recipe
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -14,8 +15,11 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         BundleError: The bundle cannot be trusted.
         CheckpointError: The checkpoint cannot be trusted.
+        RecipeError: The recipe cannot be trusted.
         ArtifactError: There is neither.
     """
+    if path.suffix == SUFFIX:
+        return _recipe(path)
     if (path / MANIFEST).exists():
         return _bundle(path)
     if (path / DESCRIPTION).exists():
@@ -23,8 +27,8 @@ def describe(path: Path) -> dict[str, Any]:
             mode="json"
         )
     raise ArtifactError(
-        f"{path}: neither a bundle ({MANIFEST}) nor a checkpoint ({DESCRIPTION}); "
-        "give the folder that vipx wrote"
+        f"{path}: neither a bundle ({MANIFEST}) nor a checkpoint ({DESCRIPTION}) nor a recipe "
+        f"(*{SUFFIX}); give what vipx wrote"
     )
 
 
@@ -38,3 +42,11 @@ def _bundle(path: Path) -> dict[str, Any]:
         "identity": bundle.identity,
         "bytes": size,
     } | manifest
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    """Leave out what only programs read: arrays and summaries."""
+    recipe = read_recipe(path)
+    omitted: dict[str, Any] = {"summary": True, "fold": {"texts": {"data"}}}
+    omitted["region"] = {"mask": {"data"}}
+    return {"kind": "recipe", "verified": True} | recipe.model_dump(mode="json", exclude=omitted)

@@ -11,6 +11,7 @@ from vipx.console import needs, print_json, warn
 if TYPE_CHECKING:
     from vipx.manifest import Precision
     from vipx.runtime.engines.engine import EngineOptions
+    from vipx.runtime.inspector import Inspector
     from vipx.runtime.prediction import MapFormat, Row
 
 
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 @click.argument("bundle", type=PATH)
 @click.argument("images", type=PATH, nargs=-1, required=True)
 @click.option(
-    "--threshold", type=float, help="Scores from here on are NG; without it all are REVIEW."
+    "--threshold",
+    type=float,
+    help="Scores from here on are NG; without it and without a recipe all are REVIEW.",
 )
+@click.option("--recipe", "recipe_path", type=PATH, help="What `vipx calibrate` wrote.")
 @click.option("--maps", type=PATH, help="Folder for heat maps.")
 @click.option(
     "--map-format",
@@ -36,6 +40,7 @@ def predict(
     bundle: Path,
     images: tuple[Path, ...],
     threshold: float | None,
+    recipe_path: Path | None,
     maps: Path | None,
     map_format: "MapFormat",
     precision: "Precision | None",
@@ -46,6 +51,7 @@ def predict(
     """Inspect IMAGES (files or folders) with BUNDLE: score, verdict and heat map of each."""
     with needs("cpu"):
         from vipx.images import list_images
+        from vipx.recipe import read_recipe
         from vipx.runtime.inspector import Inspector
         from vipx.runtime.prediction import MapWriter, inspect_images
 
@@ -53,18 +59,36 @@ def predict(
     if listing.passed_over:
         warn(f"{listing.passed_over} files that are no images were passed over")
     writer = MapWriter(maps, map_format) if maps else None
+    recipe = read_recipe(recipe_path) if recipe_path else None
     with Inspector.open(
-        bundle, precision=precision, threshold=threshold, options=options
+        bundle, precision=precision, threshold=threshold, recipe=recipe, options=options
     ) as inspector:
         warn(f"{bundle}: {inspector.description.line}")
-        if threshold is None:
-            warn("no threshold was given: every verdict is REVIEW")
+        _warn_of_limits(inspector, threshold)
         rows = [_tell(row, as_json) for row in inspect_images(inspector, listing, writer)]
     failures = {row.failure for row in rows if row.failure}
     if failures:
         raise SystemExit(3 if "input" in failures else 5)
     if fail_on_ng and any(row.verdict == "NG" for row in rows):
         raise SystemExit(10)
+
+
+def _warn_of_limits(inspector: "Inspector", threshold: float | None) -> None:
+    recipe, here = inspector.recipe, inspector.description
+    if recipe is None:
+        if threshold is None:
+            warn("no threshold was given: every verdict is REVIEW")
+        return
+    there = recipe.engine
+    if (here.engine, here.precision, here.arithmetic) != (
+        there.engine,
+        there.precision,
+        there.arithmetic,
+    ):
+        warn(
+            f"{recipe.product}: calibrated with {there.engine}, {there.precision}, {there.arithmetic}; "
+            "scores near a limit may fall on its other side here"
+        )
 
 
 def _tell(row: "Row", as_json: bool) -> "Row":
@@ -74,5 +98,6 @@ def _tell(row: "Row", as_json: bool) -> "Row":
         print_json(row.record())
     else:
         score = "-" if row.score is None else f"{row.score:.4f}"
-        click.echo(f"{row.verdict:6}  {score:>6}  {row.path}")
+        causes = f"  ({', '.join(row.causes)})" if row.causes and row.product else ""
+        click.echo(f"{row.verdict:6}  {score:>6}  {row.path}{causes}")
     return row

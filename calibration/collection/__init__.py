@@ -1,0 +1,1 @@
+"""Good images, measured one at a time and looked at as a set."""

@@ -1,0 +1,1 @@
+"""Drift: does the line still look as it did when it was calibrated."""

@@ -1,0 +1,1 @@
+"""What calibration shows a person."""

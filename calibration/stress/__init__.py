@@ -1,0 +1,1 @@
+"""How good images fare when light, focus or position change."""

@@ -1,0 +1,149 @@
+"""`vipx calibrate`: good images in, the recipe of one product out."""
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vipx.commands.options import JSON, PATH, PRECISION, engine_options
+from vipx.console import needs, print_json, print_tree, progress, warn
+
+if TYPE_CHECKING:
+    from vipx.calibration.calibrate import Calibration
+    from vipx.calibration.request import Request
+    from vipx.runtime.engines.engine import EngineOptions
+
+
+@click.command()
+@click.argument("bundle", type=PATH, required=False)
+@click.argument("good", type=PATH, required=False)
+@click.option("-o", "--out", "recipe", type=PATH, help="Recipe to write, NAME.recipe.")
+@click.option("--product", help="Its name [that of the recipe's file].")
+@click.option("--author", help="Who calibrates [the user's name].")
+@click.option(
+    "--rate", type=float, default=0.05, show_default=True, help="Most good parts that may be NG."
+)
+@click.option(
+    "--confidence", type=float, default=0.95, show_default=True, help="That they are no more."
+)
+@click.option(
+    "--by",
+    "criteria",
+    type=click.Choice(["score", "map", "both"]),
+    default="both",
+    show_default=True,
+    help="What decides: the image's score, the heat map, or both at half the rate each.",
+)
+@click.option(
+    "--minimal-area",
+    "area",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Pixels of the model's input that make a defect.",
+)
+@click.option("--region", type=PATH, help="Where defects count: polygons (.json) or a white mask.")
+@click.option("--leave-out", multiple=True, help="A good image to pass over, by its name.")
+@click.option("--defects", type=PATH, help="Defective images; they change no threshold.")
+@click.option("--fold-prompts", "fold", is_flag=True, help="One pair of texts for this product.")
+@click.option("--stress", is_flag=True, help="Perturb the good images and judge them again.")
+@click.option("--report", "page", type=PATH, help="HTML page; a .json is written beside it.")
+@click.option("--overwrite", is_flag=True, help="Replace the recipe; it stays in the history.")
+@click.option("--compare", nargs=2, type=PATH, help="Say how two recipes differ; nothing else.")
+@PRECISION
+@engine_options
+@JSON
+def calibrate(
+    bundle: Path | None,
+    good: Path | None,
+    recipe: Path | None,
+    page: Path | None,
+    compare: tuple[Path, Path] | None,
+    as_json: bool,
+    options: "EngineOptions",
+    **choices: Any,  # noqa: ANN401 - one for each field of the request
+) -> None:
+    """Turn a folder of GOOD images into the recipe of one product for BUNDLE.
+
+    Its limits hold the stated share of false alarms with the stated confidence. Exits with 6 if so few images
+    cannot support the rate, or differ too much to share folded prompts.
+    """
+    if compare:
+        _compare(compare, as_json)
+        return
+    if bundle is None or good is None or recipe is None:
+        raise click.UsageError("expected BUNDLE, GOOD and -o RECIPE (or --compare OLD NEW)")
+    if recipe.suffix != ".recipe":
+        raise click.UsageError(f"{recipe}: expected a name that ends with .recipe")
+    with needs("calibrate"):
+        from vipx.calibration.calibrate import calibrate as calibrated
+        from vipx.calibration.report.writing import check_page, write_report
+
+    if page:
+        check_page(page)
+    request = _request((bundle, good, recipe), options, choices)
+    with progress("calibrate") as report:
+        result = calibrated(request, report)
+        if page:
+            report("report")
+            write_report(page, request, result)
+    _tell(recipe, result, as_json)
+
+
+def _request(
+    paths: tuple[Path, Path, Path], options: "EngineOptions", choices: dict[str, Any]
+) -> "Request":
+    from vipx.calibration.limits import Wish
+    from vipx.calibration.region import read_region
+    from vipx.calibration.request import Request
+
+    names = ("rate", "confidence", "criteria", "area")
+    wish = Wish(**{name: choices.pop(name) for name in names})
+    region, left_out = choices.pop("region"), choices.pop("leave_out")
+    named: dict[str, Any] = {"product": choices.pop("product") or paths[2].stem}
+    named |= {"author": choices.pop("author") or getpass.getuser()}
+    bundle, good, recipe = paths
+    return Request(
+        bundle=bundle,
+        good=good,
+        recipe=recipe,
+        **named,
+        **choices,
+        wish=wish,
+        region=read_region(region) if region else None,
+        left_out=left_out,
+        options=options,
+    )
+
+
+def _tell(path: Path, result: "Calibration", as_json: bool) -> None:
+    from vipx.calibration.report.record import calibration_record
+
+    record = calibration_record(result)
+    for warning in record["warnings"]:
+        warn(warning)
+    if as_json:
+        print_json({"recipe": str(path)} | record)
+        return
+    click.echo(f"{path}: {record['product']}, {record['images']} good images")
+    for name, limit in record["limits"].items():
+        click.echo(
+            f"  {name}: NG from {limit['ng']:.4f} on, REVIEW from {limit['review']:.4f} on ({limit['kind']})"
+        )
+    lower, upper = record["false_alarms"]
+    click.echo(f"  false alarms: {100 * lower:.2g} to {100 * upper:.2g} % of good parts")
+    if result.labelled:
+        click.echo(f"  defects found: {result.labelled.found.text}")
+
+
+def _compare(paths: tuple[Path, Path], as_json: bool) -> None:
+    with needs("calibrate"):
+        from vipx.calibration.report.compare import compared
+        from vipx.recipe import read_recipe
+
+    record = compared(*(read_recipe(path) for path in paths))
+    if as_json:
+        print_json(record)
+    else:
+        print_tree(record)

@@ -1,0 +1,341 @@
+"""A recipe: what calibration decided for one product, in one file that is trusted only unchanged."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float32
+from numpy import ndarray
+from pydantic import Field, JsonValue, ValidationError, model_validator
+
+from vipx.bundle import Bundle
+from vipx.errors import RecipeError
+from vipx.files import write_atomically
+from vipx.manifest import Precision, Record, Sha256
+
+SUFFIX = ".recipe"
+MOST_BYTES = 64 * 2**20
+
+Unit = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Point = tuple[Unit, Unit]
+Side = Annotated[int, Field(ge=1, le=2**15)]
+
+
+class FitRecord(Record):
+    """A generalised Pareto tail of log odds, with Anderson-Darling's statistic of its fit."""
+
+    shape: float
+    scale: float
+    location: float
+    exceedances: int
+    statistic: float
+    p_value: float
+
+
+class LimitRecord(Record):
+    """Where one number of an image becomes REVIEW and where NG, and how sure that is.
+
+    Attributes:
+        ng: From here on NG.
+        review: From here on REVIEW.
+        rate: Share of good images that may be NG by this number alone.
+        confidence: Of everything stated here.
+        kind: Distribution-free order statistic, or a fitted tail.
+        interval: Confidence interval of the (1 - rate) quantile.
+        false_alarms: Distribution-free interval of the true rate at `ng`, from the images themselves.
+        images: How many images that do not repeat one another stand behind it.
+        warnings: What weakens it, in sentences.
+        fit: The tail, where it was fitted.
+    """
+
+    ng: Annotated[float, Field(gt=0)]
+    review: float
+    rate: Share
+    confidence: Share
+    kind: Literal["order", "tail"]
+    interval: tuple[float, float]
+    false_alarms: tuple[Unit, Unit]
+    images: Annotated[int, Field(ge=1)]
+    warnings: tuple[str, ...] = ()
+    fit: FitRecord | None = None
+
+    @model_validator(mode="after")
+    def _review_comes_first(self) -> "LimitRecord":
+        if self.review > self.ng:
+            raise ValueError("expected review at or below ng")
+        return self
+
+
+class ThresholdsRecord(Record):
+    """What is compared with what.
+
+    Attributes:
+        score: Limits of the image's score; None if it does not decide.
+        level: Limits of the heat map: the part is NG where `minimal_area` pixels reach `level.ng`.
+        minimal_area: In pixels of the model's input, inside the region.
+    """
+
+    score: LimitRecord | None
+    level: LimitRecord | None
+    minimal_area: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _something_decides(self) -> "ThresholdsRecord":
+        if self.score is None and self.level is None:
+            raise ValueError("expected limits of the score, of the heat map or of both")
+        return self
+
+
+class ArrayRecord(Record):
+    """An array inside a recipe: little-endian float32, or bits packed row after row."""
+
+    dtype: Literal["float32", "bit"]
+    shape: tuple[Side, Side]
+    data: str
+
+    @classmethod
+    def of(cls, array: Float32[ndarray, "a b"] | Bool[ndarray, "a b"]) -> "ArrayRecord":
+        """Pack an array."""
+        is_mask = array.dtype == np.bool_
+        data = np.packbits(array).tobytes() if is_mask else array.astype("<f4").tobytes()
+        shape = (array.shape[0], array.shape[1])
+        text = base64.b64encode(data).decode()
+        return cls(dtype="bit" if is_mask else "float32", shape=shape, data=text)
+
+    @model_validator(mode="after")
+    def _holds_its_shape(self) -> "ArrayRecord":
+        count = self.shape[0] * self.shape[1]
+        expected = (count + 7) // 8 if self.dtype == "bit" else 4 * count
+        if len(base64.b64decode(self.data, validate=True)) != expected:
+            raise ValueError(f"expected {expected} bytes for {self.shape} of {self.dtype}")
+        if self.dtype == "float32" and not np.isfinite(self.array()).all():
+            raise ValueError("expected finite numbers")
+        return self
+
+    def array(self) -> Float32[ndarray, "a b"] | Bool[ndarray, "a b"]:
+        """Unpack; a mask is bool, everything else float32."""
+        data = base64.b64decode(self.data)
+        if self.dtype == "float32":
+            return np.frombuffer(data, "<f4").astype(np.float32).reshape(self.shape)
+        bits = np.unpackbits(np.frombuffer(data, np.uint8), count=self.shape[0] * self.shape[1])
+        return bits.astype(np.bool_).reshape(self.shape)
+
+
+class RegionRecord(Record):
+    """Where defects count: inside any of the polygons, or where the mask is true.
+
+    Attributes:
+        polygons: Corners as (x, y), shares of the image's width and height.
+        mask: At any size; it is stretched over the image.
+    """
+
+    polygons: tuple[Annotated[tuple[Point, ...], Field(min_length=3)], ...] = ()
+    mask: ArrayRecord | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "RegionRecord":
+        if bool(self.polygons) == (self.mask is not None):
+            raise ValueError("expected either polygons or a mask")
+        if self.mask is not None and self.mask.dtype != "bit":
+            raise ValueError("expected a mask of bits")
+        return self
+
+
+class FoldRecord(Record):
+    """Text embeddings folded for the product, and what that changed on its good images.
+
+    Attributes:
+        texts: [texts, dim], in place of the bundle's prompts graph.
+        images: How many were averaged.
+        smallest_cosine: Of any image's own text direction with the folded one.
+        score_difference: Largest between exact and folded.
+        map_difference: Largest of any pixel.
+        rank_correlation: Spearman's, of the scores; None where it is undefined.
+        auroc: Exact and folded, where defects were given.
+        milliseconds: Median time of the prompts graph that each image no longer needs.
+        graph_bytes: Of the graph file that is no longer loaded.
+    """
+
+    texts: ArrayRecord
+    images: int
+    smallest_cosine: float
+    score_difference: float
+    map_difference: float
+    rank_correlation: float | None
+    auroc: tuple[float, float] | None
+    milliseconds: float
+    graph_bytes: int
+
+
+class BundleRecord(Record):
+    """The one bundle that the recipe is for."""
+
+    identity: Sha256
+    name: str
+
+
+class ImageSetRecord(Record):
+    """The good images.
+
+    Attributes:
+        count: All of them.
+        distinct: Those that do not repeat another one.
+        fingerprint: sha256 over the sorted sha256 of their files.
+        left_out: Names that the user excluded.
+        warnings: What was odd about them, in sentences.
+    """
+
+    count: Annotated[int, Field(ge=1)]
+    distinct: Annotated[int, Field(ge=1)]
+    fingerprint: Sha256
+    left_out: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class EngineRecord(Record):
+    """What the thresholds were measured with."""
+
+    engine: str
+    version: str
+    device: str
+    precision: Precision
+    arithmetic: str
+    detail: dict[str, str] = Field(default_factory=dict)
+
+
+class SummaryRecord(Record):
+    """The good images' distribution, for drift: plain data of `vipx.calibration.drift`."""
+
+    scores: dict[str, JsonValue]
+    features: dict[str, JsonValue] | None = None
+
+
+class MadeRecord(Record):
+    """Who made it, when (UTC), and with which versions."""
+
+    author: str
+    created: str
+    versions: dict[str, str]
+
+
+class PastRecord(Record):
+    """A recipe that this one replaced."""
+
+    sha256: Sha256
+    author: str
+    created: str
+    thresholds: ThresholdsRecord
+
+
+class RecipeContent(Record):
+    """Everything in a recipe but its own hash."""
+
+    schema_version: Literal[1] = 1
+    product: Annotated[str, Field(min_length=1)]
+    bundle: BundleRecord
+    thresholds: ThresholdsRecord
+    region: RegionRecord | None = None
+    fold: FoldRecord | None = None
+    images: ImageSetRecord
+    summary: SummaryRecord
+    engine: EngineRecord
+    made: MadeRecord
+    history: tuple[PastRecord, ...] = ()
+
+
+class Recipe(RecipeContent):
+    """A recipe whose hash was verified.
+
+    Attributes:
+        sha256: Of its content, which names it in results.
+    """
+
+    sha256: Sha256
+
+    def texts(self) -> Float32[ndarray, "texts dim"] | None:
+        """Give the folded text embeddings, if any."""
+        return None if self.fold is None else self.fold.texts.array()
+
+
+def recipe_of(content: RecipeContent) -> Recipe:
+    """Seal what a recipe says with its hash."""
+    return Recipe(**dict(content), sha256=content_sha256(content))
+
+
+def write_recipe(path: Path, recipe: Recipe) -> None:
+    """Write a recipe, whole or not at all.
+
+    Raises:
+        InputError: The place is not allowed.
+        ResourceError: The disk is full.
+    """
+    write_atomically(path, _file_text(recipe).encode())
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe; a file that differs in any byte from what calibration wrote is refused.
+
+    The hash finds accidents and edits by hand. It is no signature: who recomputes it can forge a recipe.
+
+    Raises:
+        RecipeError: It is no recipe, or was changed.
+    """
+    data = _read(path)
+    try:
+        recipe = Recipe.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise RecipeError(
+            f"{path}: not a recipe that this vipx understands: {where}: {first['msg']}; "
+            "make it again with `vipx calibrate`"
+        ) from error
+    if recipe.sha256 != content_sha256(recipe) or data != _file_text(recipe).encode():
+        raise RecipeError(
+            f"{path}: was changed after calibration (its sha256 does not match); "
+            "copy it again, or make it again with `vipx calibrate`"
+        )
+    return recipe
+
+
+def check_bundle(recipe: Recipe, bundle: Bundle) -> None:
+    """Refuse a recipe that another bundle was calibrated with.
+
+    Raises:
+        RecipeError: The bundle's identity is not the recipe's.
+    """
+    if recipe.bundle.identity != bundle.identity:
+        raise RecipeError(
+            f"recipe of {recipe.product!r}: made for the bundle {recipe.bundle.name} "
+            f"({recipe.bundle.identity[:12]}), and {bundle.path} is {bundle.identity[:12]}; "
+            "calibrate again with this bundle"
+        )
+
+
+def content_sha256(content: RecipeContent) -> str:
+    """Hash everything but the hash itself, in the one form that it has in the file."""
+    record = content.model_dump(mode="json", exclude={"sha256"})
+    return hashlib.sha256(_canonical(record).encode()).hexdigest()
+
+
+def _file_text(recipe: Recipe) -> str:
+    return _canonical(recipe.model_dump(mode="json"))
+
+
+def _canonical(record: dict[str, Any]) -> str:
+    return json.dumps(record, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    if len(data) > MOST_BYTES:
+        raise RecipeError(f"{path}: larger than any recipe; check the path")
+    return data
