@@ -1,4 +1,4 @@
-"""`vipx show`: what is in a bundle or a checkpoint."""
+"""`vipx show`: what is in a bundle, a checkpoint or a recipe."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from vipx.console import needs, print_json, print_tree
 @click.argument("path", type=PATH)
 @JSON
 def show(path: Path, as_json: bool) -> None:
-    """Verify a bundle, a checkpoint or a published .pth at PATH, and say what is in it."""
-    if path.is_file():
+    """Verify a bundle, a checkpoint, a recipe or a published .pth at PATH, and say what is in it."""
+    if path.is_file() and path.suffix != ".recipe":
         with needs("train"):
             from vipx.training.methods.checkpoints import describe_published
 

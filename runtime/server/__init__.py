@@ -1,0 +1,1 @@
+"""The inspection server of one line: protocol, application, work, storage and page."""

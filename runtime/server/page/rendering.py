@@ -1,0 +1,67 @@
+"""Templates, filled with everything escaped, and answers that a page can use."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from vipx.runtime.server.page.context import role_of
+from vipx.runtime.server.storage.record import iso_time
+
+FOLDER: Final = Path(__file__).parent
+_POLICY: Final = (
+    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+_SCREENS: Final = (
+    ("/", "Live"),
+    ("/try", "Try"),
+    ("/history", "History"),
+    ("/threshold", "Threshold"),
+    ("/system", "System"),
+)
+SIGNS: Final = {"OK": "✓", "NG": "✕", "REVIEW": "?", "ERROR": "!"}
+
+
+class Templates:
+    """Fills the templates of this folder; every value is escaped, an unknown name is an error."""
+
+    def __init__(self) -> None:
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals.update(screens=_SCREENS, signs=SIGNS)
+        self._environment.filters.update(score=_score, size=size_text, moment=_moment)
+
+    def page(self, request: Request, name: str, /, **values: Any) -> Response:  # noqa: ANN401
+        """Answer with a screen; no script and no style but this server's files can act in it."""
+        template = self._environment.get_template(name)
+        text = template.render(role=role_of(request), path=request.url.path, **values)
+        return HTMLResponse(text, headers={"Content-Security-Policy": _POLICY})
+
+
+def _score(value: float | None) -> str:
+    return "\u2013" if value is None else f"{value:.4f}"
+
+
+def _moment(milliseconds: int) -> str:
+    """Give a time for a person: UTC, to the second."""
+    return iso_time(milliseconds)[:19].replace("T", " ")
+
+
+def size_text(count: int | None) -> str:
+    """Give bytes for a person."""
+    if count is None:
+        return "unknown"
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"

@@ -1,0 +1,1 @@
+"""The child process that holds the engine; nothing here runs in the server's own process."""

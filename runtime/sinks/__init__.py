@@ -1,0 +1,1 @@
+"""Where results go: messages through a disk outbox, and live values for a PLC; never in the verdict's way."""

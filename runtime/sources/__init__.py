@@ -1,0 +1,1 @@
+"""Where pictures come from besides HTTP: a watched folder, a camera."""
