@@ -24,8 +24,8 @@ demo: $(DEMO) ## inspect the built-in demo images, in an environment of their ow
 	@mkdir -p out
 	.venv-demo/bin/vipx demo --output out/vipx-demo.html
 
-test: $(DEV) ## every test that needs no GPU
-	$(BIN)/python -m pytest -m "not gpu"
+test: test-quick ## every test that needs no GPU
+	$(BIN)/python -m pytest -m "slow and not gpu"
 
 check: check-format check-lint check-types check-layers test-quick ## format, lint, types, layers, quick tests
 
@@ -42,7 +42,7 @@ check-layers: $(DEV)
 	$(BIN)/lint-imports
 
 test-quick: $(DEV) ## the tests of a few seconds each or less
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile
 
 test-gpu: $(DEV) ## the tests that need an NVIDIA GPU
 	$(BIN)/python -m pytest -m gpu

@@ -1,6 +1,6 @@
 """The inspector: a bundle and an image in; score, heat map and verdict out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -10,20 +10,24 @@ from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from vipx.bundle import Bundle, read_bundle
-from vipx.errors import EngineError
+from vipx.errors import EngineError, InputError, UsageError
 from vipx.images import read_image, resize_image
-from vipx.manifest import Precision
+from vipx.manifest import InputRecord, Precision
+from vipx.recipe import Recipe
 from vipx.runtime.engines.choice import open_engine as open_best
 from vipx.runtime.engines.engine import (
+    ANSWER,
     Engine,
     EngineDescription,
     EngineOptions,
     EngineRun,
     Model,
+    Output,
     StageTimes,
 )
 from vipx.runtime.engines.models import model_of
-from vipx.verdict import Verdict, check_threshold, decide
+from vipx.runtime.judgement import Judge, judge_by_recipe, judge_by_threshold
+from vipx.verdict import Cause, Evidence, Verdict
 
 OpenEngine = Callable[[Model, EngineOptions], Engine]
 
@@ -53,13 +57,15 @@ class Inspection:
     """The answer for one image.
 
     Attributes:
-        score: Anomaly score in [0, 1]; higher is more anomalous.
+        score: Anomaly score in [0, 1]; higher is more anomalous. That of the recipe's region, if it has one.
         anomaly_map: Float32 in [0, 1] at the model's input size.
         patch_map: The same before up-sampling and smoothing.
         verdict: OK, NG or REVIEW; ERROR where the score is not a number.
         threshold: What the score was compared with, if anything.
         reason: The verdict's reason in one sentence.
         timings: Where the time went.
+        causes: What led to the verdict: the score, the defective area; or what was seen beside the region.
+        evidence: The numbers that were judged.
     """
 
     score: float
@@ -69,6 +75,8 @@ class Inspection:
     threshold: float | None
     reason: str
     timings: Timings
+    causes: tuple[Cause, ...]
+    evidence: Evidence
 
 
 class Inspector:
@@ -79,10 +87,9 @@ class Inspector:
             print(inspector.inspect(Path("photo.png")).verdict)
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, threshold: float | None) -> None:
-        self.bundle = bundle
-        self.threshold = None if threshold is None else check_threshold(threshold)
-        self._engine = engine
+    def __init__(self, bundle: Bundle, engine: Engine, judge: Judge, recipe: Recipe | None) -> None:
+        self.bundle, self.recipe = bundle, recipe
+        self._engine, self._judge = engine, judge
 
     @classmethod
     def open(
@@ -91,6 +98,7 @@ class Inspector:
         *,
         precision: Precision | None = None,
         threshold: float | None = None,
+        recipe: Recipe | None = None,
         options: EngineOptions = EngineOptions(),  # noqa: B008 - frozen
         texts: Float32[ndarray, "texts dim"] | None = None,
         open_engine: OpenEngine = open_best,
@@ -99,20 +107,48 @@ class Inspector:
 
         Args:
             path: The bundle's folder.
-            precision: Which encoder; without it the one that the bundle names first.
-            threshold: Scores from here on are NG; without it every verdict is REVIEW.
+            precision: Which encoder; without it the recipe's, or the one that the bundle names first.
+            threshold: Scores from here on are NG; without it and without a recipe every verdict is REVIEW.
+            recipe: Limits, region and, where they were folded, texts of one product.
             options: Engine, device and threads; by default the best engine of this machine.
-            texts: Text embeddings folded for a site, in place of the bundle's prompts.
+            texts: Text embeddings in place of the bundle's prompts and of the recipe's.
             open_engine: Opens the graphs as the options say.
 
         Raises:
             BundleError: The bundle cannot be trusted.
+            RecipeError: The recipe was made for another bundle.
             EngineError: The engine or the device is not there.
-            UsageError: The bundle has no encoder of this precision, or the threshold is no number in (0, 1].
+            UsageError: The bundle has no encoder of this precision, the threshold is no number in (0, 1], or
+                both a threshold and a recipe were given.
         """
         bundle = read_bundle(path)
+        judge = _judge(bundle, threshold, recipe)
+        if recipe is not None:
+            precision = precision or recipe.engine.precision
+            texts = recipe.texts() if texts is None else texts
         engine = open_engine(model_of(bundle, precision, texts), options)
-        return cls(bundle, engine, threshold)
+        return cls(bundle, engine, judge, recipe)
+
+    def with_recipe(self, recipe: Recipe) -> "Inspector":
+        """Give an inspector of another product on the same engine; closing either closes both.
+
+        Raises:
+            RecipeError: The recipe was made for another bundle.
+            UsageError: Its texts are not those that the engine was opened with; open the bundle anew for it.
+        """
+        mine = None if self.recipe is None else self.recipe.fold
+        if (mine and mine.texts) != (recipe.fold and recipe.fold.texts):
+            raise UsageError(
+                f"recipe of {recipe.product!r}: its folded texts are not those of this engine; "
+                "open the bundle with it"
+            )
+        return Inspector(self.bundle, self._engine, judge_by_recipe(recipe, self.bundle), recipe)
+
+    @property
+    def threshold(self) -> float | None:
+        """Scores from here on are NG; None where the score does not decide."""
+        limit = self._judge.limits.score
+        return None if limit is None else limit.ng
 
     @property
     def description(self) -> EngineDescription:
@@ -125,34 +161,47 @@ class Inspector:
         return self.bundle.manifest.input.height, self.bundle.manifest.input.width
 
     def inspect(self, image: Path | UInt8[ndarray, "height width 3"]) -> Inspection:
-        """Inspect an image file, or RGB pixels of any size.
+        """Inspect an image file, or RGB pixels; of any size, or of the camera's where the graph resizes.
 
         Raises:
             ImageError: The file cannot be read.
+            InputError: The graph was made for a camera with other frames.
             EngineError: The engine failed.
         """
         start = perf_counter()
         pixels = read_image(image) if isinstance(image, Path) else image
         decoded = perf_counter()
-        height, width = self.size
-        resized = resize_image(pixels, height=height, width=width)
+        resized = prepared(pixels, self.bundle.manifest.input)
         ready = perf_counter()
         return self._run(resized, decode=decoded - start, resize=ready - decoded)
+
+    def run(self, image: UInt8[ndarray, "_ _ 3"], wanted: Collection[Output] = ANSWER) -> EngineRun:
+        """Run the graphs on RGB pixels of any size; gives the arrays that are wanted, and no verdict.
+
+        Raises:
+            EngineError: The engine failed.
+        """
+        taken = self.bundle.manifest.input
+        return self._engine.run(prepared(image, taken)[None], wanted)
 
     def _run(
         self, image: UInt8[ndarray, "height width 3"], *, decode: float, resize: float
     ) -> Inspection:
         result: EngineRun = self._engine.run(image[None])
-        score = float(result.arrays["score"][0])
-        decision = decide(score, self.threshold)
+        anomaly_map = self._checked_map(result.arrays["anomaly_map"][0])
+        patch_map = result.arrays["patch_map"][0]
+        evidence = self._judge.evidence(float(result.arrays["score"][0]), patch_map, anomaly_map)
+        decision = self._judge.decide(evidence)
         return Inspection(
-            score=score,
-            anomaly_map=self._checked_map(result.arrays["anomaly_map"][0]),
-            patch_map=result.arrays["patch_map"][0],
+            score=evidence.score,
+            anomaly_map=anomaly_map,
+            patch_map=patch_map,
             verdict=decision.verdict,
             threshold=self.threshold,
             reason=decision.reason,
             timings=Timings(1000 * decode, 1000 * resize, result.times),
+            causes=decision.causes,
+            evidence=evidence,
         )
 
     def _checked_map(self, anomaly_map: ndarray) -> Float[ndarray, "height width"]:
@@ -174,3 +223,32 @@ class Inspector:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def prepared(
+    pixels: UInt8[ndarray, "_ _ 3"], taken: InputRecord
+) -> UInt8[ndarray, "height width 3"]:
+    """Give RGB pixels at the size that the encoder takes.
+
+    Raises:
+        InputError: The encoder resizes frames of one camera itself, and these are no frames of it.
+    """
+    if taken.camera is None:
+        return resize_image(pixels, height=taken.height, width=taken.width)
+    if pixels.shape[:2] != taken.camera_size:
+        height, width, _ = pixels.shape
+        raise InputError(
+            f"this picture has {width}x{height} px, and the bundle was exported for a camera of "
+            f"{taken.camera.width}x{taken.camera.height} px; export it without --camera for other sizes"
+        )
+    return pixels
+
+
+def _judge(bundle: Bundle, threshold: float | None, recipe: Recipe | None) -> Judge:
+    if recipe is None:
+        return judge_by_threshold(threshold)
+    if threshold is not None:
+        raise UsageError(
+            "threshold: the recipe brings its own; give either a threshold or a recipe"
+        )
+    return judge_by_recipe(recipe, bundle)

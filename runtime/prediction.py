@@ -21,6 +21,7 @@ MapFormat = Literal["npy", "png", "both"]
 class Row:
     """The answer for one image; `map` and `overlay` are paths of files written, if any.
 
+    `product`, `causes` and `area` (pixels that reach the heat map's limit) come of a recipe.
     Where there is no score, `verdict` is ERROR and `failure` says whose fault it was: `input` for an image that
     cannot be read, `engine` for a score that is not a number.
     """
@@ -34,6 +35,9 @@ class Row:
     overlay: str | None = None
     timings_ms: dict[str, float] | None = None
     failure: Literal["input", "engine"] | None = None
+    product: str | None = None
+    causes: tuple[str, ...] = ()
+    area: int | None = None
 
     def record(self) -> dict[str, Any]:
         """Give the row as plain data for JSON."""
@@ -92,7 +96,7 @@ def inspect_images(
         try:
             yield _inspect(inspector, image, maps)
         except InputError as error:
-            yield _failure(image, inspector.threshold, str(error), "input")
+            yield _failure(image, inspector, str(error), "input")
 
 
 def _inspect(inspector: Inspector, image: ListedImage, maps: MapWriter | None) -> Row:
@@ -101,7 +105,7 @@ def _inspect(inspector: Inspector, image: ListedImage, maps: MapWriter | None) -
     decode = 1000 * (perf_counter() - start)
     result = inspector.inspect(pixels)
     if result.verdict is Verdict.ERROR:
-        return _failure(image, result.threshold, result.reason, "engine")
+        return _failure(image, inspector, result.reason, "engine")
     written = maps.write(image, pixels, result) if maps else (None, None)
     timings = replace(result.timings, decode=decode)
     return Row(
@@ -113,20 +117,28 @@ def _inspect(inspector: Inspector, image: ListedImage, maps: MapWriter | None) -
         map=written[0],
         overlay=written[1],
         timings_ms=timings.record(),
+        product=_product(inspector),
+        causes=result.causes,
+        area=None if result.evidence.level is None else result.evidence.pixels,
     )
 
 
 def _failure(
-    image: ListedImage, threshold: float | None, reason: str, failure: Literal["input", "engine"]
+    image: ListedImage, inspector: Inspector, reason: str, failure: Literal["input", "engine"]
 ) -> Row:
     return Row(
         path=str(image.path),
         score=None,
         verdict=Verdict.ERROR.value,
-        threshold=threshold,
+        threshold=inspector.threshold,
         reason=reason,
         failure=failure,
+        product=_product(inspector),
     )
+
+
+def _product(inspector: Inspector) -> str | None:
+    return None if inspector.recipe is None else inspector.recipe.product
 
 
 def _text(path: Path | None) -> str | None:

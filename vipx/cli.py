@@ -3,13 +3,20 @@
 import click
 
 from vipx import __version__
+from vipx.commands.bench import bench
+from vipx.commands.build import build
+from vipx.commands.calibrate import calibrate
+from vipx.commands.client import client
 from vipx.commands.data import data
 from vipx.commands.demo import demo
 from vipx.commands.doctor import doctor
+from vipx.commands.drift import drift
+from vipx.commands.engines import engines
 from vipx.commands.evaluate import evaluate
 from vipx.commands.export import export
 from vipx.commands.metrics import metrics
 from vipx.commands.predict import predict
+from vipx.commands.serve_local import serve_local
 from vipx.commands.show import show
 from vipx.commands.train import train
 from vipx.console import VipxGroup
@@ -25,5 +32,24 @@ def main() -> None:
     """
 
 
-for command in (data, demo, doctor, evaluate, export, metrics, predict, show, train):
+_COMMANDS = (
+    bench,
+    build,
+    calibrate,
+    client,
+    data,
+    demo,
+    doctor,
+    drift,
+    engines,
+    evaluate,
+    export,
+    metrics,
+    predict,
+    serve_local,
+    show,
+    train,
+)
+
+for command in _COMMANDS:
     main.add_command(command)

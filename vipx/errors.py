@@ -6,7 +6,8 @@
     │   └── ImageError           3  one image file cannot be read
     ├── ArtifactError            4  a file that a stage hands to the next cannot be trusted or understood
     │   ├── CheckpointError      4  a checkpoint or the backbone's weights
-    │   └── BundleError          4  a bundle
+    │   ├── BundleError          4  a bundle
+    │   └── RecipeError          4  a recipe
     ├── EngineError              5  an engine, or a package that it needs, is not there or does not start
     ├── GateError                6  a parity, threshold or regression gate failed
     └── ResourceError            7  memory, disk or time ran out
@@ -23,6 +24,7 @@ __all__ = [
     "GateError",
     "ImageError",
     "InputError",
+    "RecipeError",
     "ResourceError",
     "UsageError",
     "VipxError",
@@ -63,6 +65,10 @@ class CheckpointError(ArtifactError):
 
 class BundleError(ArtifactError):
     """A bundle cannot be trusted or understood."""
+
+
+class RecipeError(ArtifactError):
+    """A recipe was changed, is for another bundle, or cannot be understood."""
 
 
 class EngineError(VipxError):

@@ -102,6 +102,19 @@ def test_exact_aupro_equals_brute_force(masks: np.ndarray, levels: np.ndarray) -
 
 @settings(max_examples=60, deadline=None)
 @given(
+    masks=arrays(np.bool_, (2, 5, 7)),
+    levels=arrays(np.int64, (2, 5, 7), elements=st.integers(0, 9)),
+)
+def test_no_metric_leaves_its_range_by_rounding(masks: np.ndarray, levels: np.ndarray) -> None:
+    # The worst order: every anomalous pixel below every normal one, at different levels.
+    for maps in (levels / 9.0, (levels - 10 * masks) / 9.0):
+        for mode in ("official", "exact"):
+            got = metrics.aupro(masks, maps, mode=mode)
+            assert got is None or 0.0 <= got <= 1.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
     labels=arrays(np.bool_, 12),
     levels=arrays(np.int64, 12, elements=st.integers(0, 5)),
 )

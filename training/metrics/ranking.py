@@ -141,7 +141,8 @@ def _steps(bounds: Float[ndarray, "2"], steps: int) -> Float[ndarray, "steps"]:
 def area(curve: Curve, *, limit: float = 1.0) -> float:
     """Integrate by the trapezoid rule from 0 to `limit`, interpolated there.
 
-    numpy renamed its own function between the versions that vipx supports.
+    numpy renamed its own function between the versions that vipx supports. The sum is kept in [0, limit], the
+    range of the exact area of a curve within [0, 1]: rounding can leave it by 1e-16.
     """
     x, y = curve.x, curve.y
     inside = int(np.searchsorted(x, limit, side="right"))  # x[inside - 1] <= limit < x[inside]
@@ -149,4 +150,4 @@ def area(curve: Curve, *, limit: float = 1.0) -> float:
         share = (limit - x[inside - 1]) / (x[inside] - x[inside - 1])
         x = np.append(x[:inside], limit)
         y = np.append(y[:inside], y[inside - 1] + share * (y[inside] - y[inside - 1]))
-    return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))
+    return float(np.clip(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2), 0.0, limit))

@@ -59,7 +59,7 @@ class RegionRanking:
                 divides by it.
         """
         if mode == "exact":
-            return area(self.overlap(), limit=FPR_LIMIT) / FPR_LIMIT
+            return min(area(self.overlap(), limit=FPR_LIMIT) / FPR_LIMIT, 1.0)
         return _official_aupro(self.pixels, self.weights)
 
 
