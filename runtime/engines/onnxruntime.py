@@ -143,9 +143,9 @@ class Session:
 
 def _encoder_of(model: Model, device: Device) -> Path:
     """Give the encoder in ONNX Runtime's own operators where the bundle has one: they are the CPU's alone."""
-    form = model.encoder.with_name(onnxruntime_form_of(model.encoder.name))
-    listed = form.relative_to(model.folder).as_posix() in model.sha256
-    return form if device == "cpu" and listed else model.encoder
+    form = onnxruntime_form_of(model.encoder.name)
+    here = device == "cpu" and model.encoder.parent == model.folder and form in model.sha256
+    return model.folder / form if here else model.encoder
 
 
 def missing(device: Device) -> str | None:

@@ -1,6 +1,7 @@
 """A line without change is left in peace, and one that changed is noticed, camera by camera."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -45,8 +46,11 @@ def test_fifty_days_without_change_raise_no_alarm() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("calibrated", [40, 200, 1000])
 def test_the_family_wise_rate_holds_over_many_periods(calibrated: int) -> None:
-    alarms = sum(any_alarm(seed, DAYS, calibrated) for seed in range(400))
-    assert alarms <= 35  # at most 20 expected; more with probability below 1e-3
+    periods, most = (400, 35) if os.environ.get("VIPX_FULL") == "1" else (60, 11)
+    alarms = sum(any_alarm(seed, DAYS, calibrated) for seed in range(periods))
+    assert (
+        alarms <= most
+    )  # one in twenty at most is expected; so many have a probability below 1e-3
 
 
 @pytest.mark.parametrize("shift", [1.0, -1.0])
