@@ -308,7 +308,7 @@ def test_no_screen_scrolls_sideways(browser: Any, tmp_path: Path, width: int) ->
                 )
                 for word in ("WAITING", "REVIEW"):
                     page.evaluate(
-                        "word => { const big = document.querySelector('#word') || {}; big.textContent = word; }",
+                        "word => (document.querySelector('#word') || {}).textContent = word",
                         word,
                     )
                     widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
