@@ -1,3 +1,4 @@
+import hashlib
 import os
 import subprocess
 import sys
@@ -5,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -148,6 +150,40 @@ def test_shared_pictures_equal_torchvision_bit_for_bit() -> None:
         if plain:
             got = resize_image(read_image(path), height=518, width=518)
             assert np.array_equal(got, torchvision_resize(path, 518, 518)), path
+
+
+@pytest.mark.parametrize(
+    ("size", "scaled", "expected"),
+    [
+        ((90, 120), (37, 41), "f6a515e292f8fae8"),
+        ((200, 60), (50, 40), "52b2938a84290e34"),
+        ((40, 300), (60, 70), "db60e5f94e58e65c"),
+    ],
+)
+def test_resize_gives_the_same_bytes_with_every_pillow(
+    size: tuple[int, int], scaled: tuple[int, int], expected: str
+) -> None:
+    """The digests are of Pillow 13; Pillow 12 alone gives others where columns come first."""
+    row, column = np.mgrid[: size[0], : size[1]]
+    channels = [
+        (7 * column**2 + 31 * row) % 256,
+        (5 * row**2 + 13 * column) % 251,
+        row * column % 241,
+    ]
+    image = np.stack(channels, axis=-1).astype(np.uint8)
+    resized = resize_image(image, height=scaled[0], width=scaled[1])
+    assert hashlib.sha256(resized.tobytes()).hexdigest()[:16] == expected
+
+
+@pytest.mark.skipif(int(PIL.__version__.split(".")[0]) < 13, reason="an older Pillow's own order")
+@given(
+    st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    st.tuples(st.integers(1, 90), st.integers(1, 90)),
+)
+def test_resize_equals_pillow_s_own(size: tuple[int, int], scaled: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    own = Image.fromarray(image).resize(scaled[::-1], Image.Resampling.BICUBIC)
+    assert np.array_equal(resize_image(image, height=scaled[0], width=scaled[1]), own)
 
 
 @given(SIDES, SIDES)

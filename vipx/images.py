@@ -126,13 +126,13 @@ def read_mask(
 def resize_image(
     image: UInt8[ndarray, "_ _ 3"], *, height: int, width: int
 ) -> UInt8[ndarray, "{height} {width} 3"]:
-    """Scale RGB to exactly `height` x `width` px, bicubic and antialiased.
+    """Scale RGB to exactly `height` x `width` px, bicubic and antialiased; the same on every Pillow.
 
     The aspect ratio may change. An image of this size is returned as it is, not copied.
     """
     if image.shape[:2] == (height, width):
         return image
-    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+    return np.array(_resized(Image.fromarray(image), height, width, Image.Resampling.BICUBIC))
 
 
 def resize_mask(
@@ -140,7 +140,19 @@ def resize_mask(
 ) -> Bool[ndarray, "{height} {width}"]:
     """Scale a mask to `height` x `width` px: bilinear, antialiased, true above one half."""
     grey = Image.fromarray(mask.astype(np.uint8) * 255)
-    return np.asarray(grey.resize((width, height), Image.Resampling.BILINEAR)) > 127
+    return np.asarray(_resized(grey, height, width, Image.Resampling.BILINEAR)) > 127
+
+
+def _resized(image: Image.Image, height: int, width: int, method: Image.Resampling) -> Image.Image:
+    """Resize along one axis after the other, in the order of Pillow 13.
+
+    Pillow rounds to 8 bits in between, so the order shows: a score of the shared goldens moved by 4.5e-3. Until
+    version 12, all that Python 3.10 has, Pillow always took rows first.
+    """
+    shorter, narrower = image.height - height, image.width - width
+    columns_first = shorter > max(0, 2 * narrower)
+    between = (image.width, height) if columns_first else (width, image.height)
+    return image.resize(between, method).resize((width, height), method)
 
 
 def list_images(paths: Sequence[Path]) -> ImageListing:
