@@ -32,6 +32,7 @@ __all__ = [
     "read_mask",
     "resize_image",
     "resize_mask",
+    "resizes_rows_first",
 ]
 
 MAX_PIXELS: Final = 40_000_000
@@ -144,15 +145,19 @@ def resize_mask(
 
 
 def _resized(image: Image.Image, height: int, width: int, method: Image.Resampling) -> Image.Image:
-    """Resize along one axis after the other, in the order of Pillow 13.
-
-    Pillow rounds to 8 bits in between, so the order shows: a score of the shared goldens moved by 4.5e-3. Until
-    version 12, all that Python 3.10 has, Pillow always took rows first.
-    """
-    shorter, narrower = image.height - height, image.width - width
-    columns_first = shorter > max(0, 2 * narrower)
-    between = (image.width, height) if columns_first else (width, image.height)
+    rows_first = resizes_rows_first((image.height, image.width), (height, width))
+    between = (width, image.height) if rows_first else (image.width, height)
     return image.resize(between, method).resize((width, height), method)
+
+
+def resizes_rows_first(before: tuple[int, int], after: tuple[int, int]) -> bool:
+    """Say which axis a resize from one (height, width) to another takes first: that of Pillow 13.
+
+    The levels are rounded in between, so the order shows: a score of the shared goldens moves by 4.5e-3. Up to
+    version 12, the last for Python 3.10, Pillow itself always takes rows first.
+    """
+    shorter, narrower = before[0] - after[0], before[1] - after[1]
+    return shorter <= max(0, 2 * narrower)
 
 
 def list_images(paths: Sequence[Path]) -> ImageListing:

@@ -10,7 +10,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from vipx.export.folds.fold import Fold, refuse, relative_difference
-from vipx.images import MAX_PIXELS, resize_image
+from vipx.images import MAX_PIXELS, resize_image, resizes_rows_first
 
 _SHARPNESS = -0.5  # Pillow's `a` in Keys' cubic
 _REACH = 2.0  # of that cubic, in pixels of the coarser grid
@@ -92,8 +92,8 @@ class CameraFold(Fold[CameraResize, FoldedCameraResize]):
     weights of a pixel are divided by their sum and rounded to multiples of 2^-22 (Pillow's Resample.c). All
     sums are exact (`ResizedAxis`), so the fold is Pillow bit for bit, in float64 as in float32.
 
-    Which axis comes first matters where hard edges overshoot and are clipped: by several levels. Pillow 13
-    chooses it by the sizes; the fold takes whatever order the Pillow has that is here.
+    Which axis comes first matters where hard edges overshoot and are clipped: by several levels
+    (`vipx.images.resizes_rows_first`).
     """
 
     name = "camera"
@@ -114,13 +114,13 @@ class CameraFold(Fold[CameraResize, FoldedCameraResize]):
         )
 
     def call(self, source: CameraResize) -> FoldedCameraResize:
-        """Compute both axes' weights, and find Pillow's order."""
+        """Compute both axes' weights, in the order of the resize."""
         columns, rows = (
             nn.Identity() if before == after else ResizedAxis(axis_weights(before, after))
             for before, after in zip(source.camera, source.size, strict=True)
         )
-        orders = [FoldedCameraResize(rows, columns, rows_first=first) for first in (True, False)]
-        return min(orders, key=lambda folded: self.ensures(source, folded))
+        rows_first = resizes_rows_first(source.camera, source.size)
+        return FoldedCameraResize(rows, columns, rows_first=rows_first)
 
     def ensures(self, source: CameraResize, folded: FoldedCameraResize) -> float:
         """Resize random bytes both ways; the coarse checks overshoot, which is clipped."""
