@@ -6,11 +6,18 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
+import PIL
+import pytest
 from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
 _TIFF_TYPES = {3: "H", 4: "I", 16: "Q"}
+
+
+pillow_13 = pytest.mark.skipif(
+    int(PIL.__version__.split(".")[0]) < 13, reason="an older Pillow resizes, or refuses, otherwise"
+)
 
 
 def noise(height: int, width: int, bands: int = 3, seed: int = 0) -> UInt8[ndarray, "h w bands"]:

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import PIL
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.pictures import noise, saved, scene
+from tests.pictures import noise, pillow_13, saved, scene
 from vipx.errors import ImageError, InputError
 from vipx.images import (
     ListedImage,
@@ -113,6 +112,7 @@ def test_names_stay_on_one_printable_line(name: str) -> None:
     assert str(caught.value).isprintable()
 
 
+@pillow_13
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("size", [(518, 518), (40, 33), (7, 300)])
 def test_resize_equals_resizing_the_file_s_own_mode(mode: str, size: tuple[int, int]) -> None:
@@ -131,6 +131,7 @@ def torchvision_resize(path: Path, height: int, width: int) -> np.ndarray:
         return np.asarray(resize(picture).convert("RGB"))
 
 
+@pillow_13
 @pytest.mark.slow  # torchvision takes seconds to import
 def test_read_and_resize_equal_torchvision_bit_for_bit(tmp_path: Path) -> None:
     pictures = {"rgb.png": noise(61, 83), "grey.png": noise(61, 83)[..., 0], "a.jpg": scene(61, 83)}
@@ -140,6 +141,7 @@ def test_read_and_resize_equal_torchvision_bit_for_bit(tmp_path: Path) -> None:
         assert np.array_equal(got, torchvision_resize(tmp_path / name, 42, 56))
 
 
+@pillow_13
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared pictures are not on this machine")
 def test_shared_pictures_equal_torchvision_bit_for_bit() -> None:
@@ -175,7 +177,7 @@ def test_resize_gives_the_same_bytes_with_every_pillow(
     assert hashlib.sha256(resized.tobytes()).hexdigest()[:16] == expected
 
 
-@pytest.mark.skipif(int(PIL.__version__.split(".")[0]) < 13, reason="an older Pillow's own order")
+@pillow_13
 @given(
     st.tuples(st.integers(1, 90), st.integers(1, 90)),
     st.tuples(st.integers(1, 90), st.integers(1, 90)),
@@ -207,6 +209,7 @@ def test_uniform_pictures_and_masks_stay_uniform(
     assert (mask == defect).all()
 
 
+@pillow_13
 @given(SIDES, SIDES, SIDES, SIDES)
 def test_mask_resize_equals_the_published_one(
     height: int, width: int, new_height: int, new_width: int

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image, ImageCms, ImageOps
 
-from tests.pictures import chunk, grey_page, noise, png, saved, scene, tiff
+from tests.pictures import chunk, grey_page, noise, pillow_13, png, saved, scene, tiff
 from vipx.errors import ImageError
 from vipx.images import decode_image
 
@@ -98,6 +98,7 @@ def test_grey_with_alpha_lies_over_black(kind: str) -> None:
     assert np.abs(rgb - exact).max() <= 1
 
 
+@pillow_13
 def test_premultiplied_alpha_is_the_same_picture() -> None:
     page = grey_page(2, 1, t258=[8] * 4, t262=2, t277=4, t338=1)
     rgb = decoded(tiff([page], [bytes([50, 60, 70, 128, 0, 0, 0, 0])]))
@@ -232,6 +233,7 @@ def test_ycck_jpeg_is_cmyk_in_other_coordinates() -> None:
     assert not np.array_equal(decoded(ycck), decoded(data))
 
 
+@pillow_13
 def test_ycbcr_tiff() -> None:
     picture = Image.fromarray(scene(32, 32)).convert("YCbCr")
     assert np.array_equal(decoded(saved(picture, "TIFF")), np.asarray(picture.convert("RGB")))

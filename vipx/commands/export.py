@@ -85,7 +85,7 @@ def export(
     backbone_weights: Path | None,
     backbone: str | None,
     pretrained: str | None,
-    precision: tuple["Precision", ...],
+    precision: "tuple[Precision, ...]",
     activation: "Activation | None",
     camera: tuple[int, int] | None,
     calibration: Path | None,

@@ -120,7 +120,10 @@ def _cells(result: Result) -> list[object]:
 
 
 def _harmless(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    if not isinstance(cell, str):
+        return cell
+    shown = cell.replace("\0", "\u2400")  # Python 3.10 writes no NUL, and spreadsheets read none
+    return f"'{shown}" if shown.startswith(_FORMULA) else shown
 
 
 class _Pipe(io.RawIOBase):
