@@ -22,8 +22,6 @@ from typing import Any
 import click
 import numpy as np
 
-from vipx.training.data.procedural import UNSEEN, draw_part
-
 PATHS = (
     "published",
     "medium",
@@ -222,7 +220,10 @@ def main(
 
 
 def _drawn(folder: Path) -> str:
+    # Not above: every path's process imports this module, and its peak memory is told.
     from PIL import Image
+
+    from vipx.training.data.procedural import UNSEEN, draw_part
 
     path = folder / "part.png"
     Image.fromarray(draw_part(UNSEEN[0], 0, height=1024, width=1024).image).save(path)

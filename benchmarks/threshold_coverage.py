@@ -2,11 +2,15 @@
 
     python -m benchmarks.threshold_coverage
     python -m benchmarks.threshold_coverage --runs 200 --json
+    python -m benchmarks.threshold_coverage --together
 
 Scores are drawn from distributions whose tails are known, so that the true false-alarm rate at a threshold is
 computed and not estimated. A row tells the share of runs in which it stayed within the rate asked for, and the
 share in which the interval held the true quantile. Exits with 6 if a share is below what was promised by more
 than three standard errors; the fitted tail promises nothing for mixtures, and 90 % for its interval.
+
+`--together` measures limits of two numbers instead. Order statistics ask only for the numbers' ranks, so that
+what matters is how the two depend on one another.
 """
 
 import json
@@ -21,7 +25,7 @@ from jaxtyping import Float64
 from numpy import ndarray
 from scipy import stats
 
-from vipx.calibration.thresholds import tail
+from vipx.calibration.thresholds import blocks, tail
 from vipx.calibration.thresholds.estimate import Kind, threshold_from_scores
 from vipx.calibration.thresholds.pareto import fit, goodness
 
@@ -40,6 +44,9 @@ FROZEN = {
     "heavy": stats.t(4),
     "bounded": stats.beta(2, 5),
 }
+# Correlation of two normal numbers; 1 and -1 are the same number twice, and its opposite.
+DEPENDENCES = (-1.0, -0.5, 0.0, 0.7, 1.0)
+TOGETHER = (20, 40, 50, 120, 200)
 CONFIDENCE = 0.95
 EACH_END = 0.975
 TAIL_COVERAGE = 0.90
@@ -207,6 +214,51 @@ def table(rows: list[Coverage]) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """How often limits of two numbers kept their joint rate, and the median of the true one."""
+
+    images: int
+    rate: float
+    correlation: float
+    kept: float
+    alarms: float
+
+
+def simulate_together(images: int, correlation: float, runs: int) -> Joint:
+    """Calibrate two numbers many times at the default rate."""
+    rate = max(0.05, blocks.smallest_rate_of(images, 2, CONFIDENCE))
+    steps = blocks.blocks_within(images, rate, CONFIDENCE, 2)
+    generator = np.random.default_rng([images, DEPENDENCES.index(correlation)])
+    mixing = np.array([[1, correlation], [0, math.sqrt(1 - correlation**2)]])
+    limits = [blocks.cut(generator.normal(size=(images, 2)) @ mixing, steps) for _ in range(runs)]
+    true = np.array([_beyond(score, level, correlation) for score, level in limits])
+    return Joint(images, rate, correlation, float((true <= rate).mean()), float(np.median(true)))
+
+
+def _beyond(score: float, level: float, correlation: float) -> float:
+    """Give the true share of parts beyond either limit."""
+    normal = FROZEN["normal"]
+    if abs(correlation) < 1:
+        covariance = [[1, correlation], [correlation, 1]]
+        return 1 - float(stats.multivariate_normal(cov=covariance).cdf([score, level]))
+    if correlation > 0:
+        return float(normal.sf(min(score, level)))
+    return min(1.0, float(normal.sf(score) + normal.sf(level)))
+
+
+def together(runs: int) -> list[Joint]:
+    """Print the table of two numbers."""
+    rows = [simulate_together(n, each, runs) for n in TOGETHER for each in DEPENDENCES]
+    click.echo("| images | rate | correlation | rate kept | median rate |")
+    click.echo("|---" * 5 + "|")
+    for row in rows:
+        click.echo(
+            f"| {row.images} | {row.rate:.4f} | {row.correlation:g} | {row.kept:.1%} | {row.alarms:.2g} |"
+        )
+    return rows
+
+
 @click.command()
 @click.option("--runs", type=click.IntRange(min=20), default=2000, show_default=True)
 @click.option(
@@ -214,8 +266,12 @@ def table(rows: list[Coverage]) -> str:
 )
 @click.option("--scores", "name", type=click.Choice(DISTRIBUTIONS), help="One distribution [all].")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as it is counted.")
-def main(runs: int, by: Kind | None, name: str | None, as_json: bool) -> None:
+@click.option("--together", "pairs", is_flag=True, help="Limits of two numbers instead.")
+def main(runs: int, by: Kind | None, name: str | None, as_json: bool, pairs: bool) -> None:
     """Measure how often thresholds keep what they promise."""
+    if pairs:
+        lowest = _lowest(CONFIDENCE, runs)
+        raise SystemExit(6 if any(row.kept < lowest for row in together(runs)) else 0)
     rows = []
     for kind in (by,) if by else RATES:
         for plan in plans(runs, kind, (name,) if name else DISTRIBUTIONS):

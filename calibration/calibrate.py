@@ -1,24 +1,26 @@
 """Calibrates a bundle for a product: good images in, recipe out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxtyping import Float32
 from numpy import ndarray
 
 from vipx.bundle import Bundle
+from vipx.calibration.choice import Chooser, moved_record
 from vipx.calibration.collection.collect import Collector, Reading, good_images
 from vipx.calibration.collection.goodset import GoodSet, examined
 from vipx.calibration.collection.ledger import Ledger
 from vipx.calibration.collection.measurement import Measurement
+from vipx.calibration.collection.pictures import Pictures
 from vipx.calibration.content import Found, content_from, past_recipes
-from vipx.calibration.labelled import Labelled, auroc, labelled
-from vipx.calibration.limits import thresholds_from_measurements
+from vipx.calibration.labelled import Labelled, Labels, auroc_of, labelled
+from vipx.calibration.limits import plan_of, rate_warning, thresholds_from_pictures
 from vipx.calibration.prompts import fold_record, folded_texts
 from vipx.calibration.request import Request
 from vipx.calibration.stress.rows import StressRow, stressed
 from vipx.images import ListedImage
-from vipx.recipe import FoldRecord, Recipe, recipe_of, write_recipe
+from vipx.recipe import FoldRecord, Recipe, ThresholdsRecord, recipe_of, write_recipe
 from vipx.runtime.engines.engine import EngineDescription
 from vipx.runtime.inspector import Inspector
 
@@ -34,7 +36,7 @@ class Calibration:
         good: All good images that were measured, as the recipe reads them.
         defects: The defective ones, if any were given.
         goodset: What was found about the good ones.
-        labelled: How the defects fared.
+        labelled: How the defects fared, and good images that were left out.
         stress: How perturbed images fared, if asked for.
     """
 
@@ -83,16 +85,35 @@ def calibrate(request: Request, report: Report) -> Calibration:
     fold = None
     if request.fold:
         fold, measured = _fold(request, measured, images, report)
-    thresholds = thresholds_from_measurements(measured.good, goodset.groups, request.wish)
+    goodset, thresholds, judged = _chosen(request, measured, goodset)
     found = Found(
         measured.bundle, measured.engine, measured.good, goodset, thresholds, fold, history
     )
     recipe = recipe_of(content_from(request, found))
-    stress = _stress(request, recipe, images.good, report) if request.stress else ()
+    different = [images.good[place] for place in goodset.groups.first]
+    stress = _stress(request, recipe, different, report) if request.stress else ()
     write_recipe(request.recipe, recipe)
     images.ledger.remove()
-    judged = labelled(thresholds, measured.good, measured.defects) if measured.defects else None
     return Calibration(recipe, measured.good, measured.defects, goodset, judged, stress)
+
+
+def _chosen(
+    request: Request, measured: _Measured, goodset: GoodSet
+) -> tuple[GoodSet, ThresholdsRecord, Labelled | None]:
+    """Choose the limits, and judge labelled pictures by them; a picture that repeats another counts once."""
+    good = Pictures.of_good(measured.good, goodset.groups)
+    plan = plan_of(good.count, request.wish)
+    warning = rate_warning(good.count, plan)
+    if warning is not None:
+        goodset = replace(goodset, warnings=(*goodset.warnings, warning))
+    thresholds = thresholds_from_pictures(good, plan)
+    if not measured.defects:
+        return goodset, thresholds, None
+    defects = Pictures.of_defects(measured.defects)
+    if request.costs is not None:
+        thresholds = moved_record(thresholds, good, defects, request.costs)
+    labels = Labels(measured.good, measured.defects, good, defects)
+    return goodset, thresholds, labelled(thresholds, labels, Chooser(plan, request.costs))
 
 
 def _images(request: Request) -> _Images:
@@ -129,7 +150,7 @@ def _fold(
     after = _measure(request, images, folded.texts, report)
     record = fold_record(folded, exact.bundle, exact.good, after.good)
     if exact.defects:
-        both = (auroc(exact.good, exact.defects), auroc(after.good, after.defects))
+        both = (auroc_of(exact.good, exact.defects), auroc_of(after.good, after.defects))
         record = record.model_copy(update={"auroc": both})
     return record, after
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from vipx.errors import InputError
 from vipx.images import is_image_name, read_mask, resize_mask
+from vipx.manifest import first_fault
 from vipx.recipe import ArrayRecord, RegionRecord
 
 _LONGEST_SIDE = 1024  # of a stored mask; the model's input is smaller
@@ -46,9 +47,7 @@ def _polygons(path: Path) -> RegionRecord:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise InputError(f"{path}: {where}: {first['msg']}; {_HOW}") from error
+        raise InputError(f"{path}: {first_fault(error)}; {_HOW}") from error
     except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
         raise InputError(f"{path}: no region; {_HOW}") from error
 

@@ -171,11 +171,20 @@ def _compare(
     return compared
 
 
+# What is beyond rounding in float32 is a fault of vipx or of this ONNX Runtime, not of the user's.
+_REMEDIES: dict[Precision, str] = {
+    "fp32": "report it with the checkpoint's `vipx show` and the versions of `vipx doctor`",
+    "fp16": "these weights do not suit half precision: export fp32",
+    "int8": "collect ranges from more and more typical pictures, or use fp16",
+}
+
+
 def _judge(differences: list[Difference], precision: Precision) -> None:
     failed = [d for d in differences if d.measured > d.bound]
     if failed:
         worst = max(failed, key=lambda d: d.measured / d.bound)
         raise GateError(
             f"parity gate ({precision}): {worst.output} ({worst.statistic}, {worst.run}) "
-            f"differs by {worst.measured:.2e}, the bound is {worst.bound:.0e}; nothing was written"
+            f"differs by {worst.measured:.2e}, the bound is {worst.bound:.0e}; {_REMEDIES[precision]}; "
+            "nothing was written"
         )

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from vipx.errors import InputError
 from vipx.images import ImageListing, ListedImage, read_image
@@ -21,7 +24,9 @@ MapFormat = Literal["npy", "png", "both"]
 class Row:
     """The answer for one image; `map` and `overlay` are paths of files written, if any.
 
-    `product`, `causes` and `area` (pixels that reach the heat map's limit) come of a recipe.
+    `time` is that of the inspection, in UTC as ISO 8601; `camera` what the user named. `product`, `causes` and
+    `area` (pixels that reach the heat map's limit) come of a recipe. `features` is the encoder's global
+    feature, of unit length, if it was asked for.
     Where there is no score, `verdict` is ERROR and `failure` says whose fault it was: `input` for an image that
     cannot be read, `engine` for a score that is not a number.
     """
@@ -31,6 +36,8 @@ class Row:
     verdict: str
     threshold: float | None
     reason: str
+    time: str
+    camera: str | None = None
     map: str | None = None
     overlay: str | None = None
     timings_ms: dict[str, float] | None = None
@@ -38,10 +45,26 @@ class Row:
     product: str | None = None
     causes: tuple[str, ...] = ()
     area: int | None = None
+    features: tuple[float, ...] | None = None
 
     def record(self) -> dict[str, Any]:
         """Give the row as plain data for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What rows hold beside the answer.
+
+    Attributes:
+        maps: Where heat maps go; None writes none.
+        camera: Name of the camera that took the images.
+        features: Whether to give global features.
+    """
+
+    maps: "MapWriter | None" = None
+    camera: str | None = None
+    features: bool = False
 
 
 class MapWriter:
@@ -89,24 +112,27 @@ def _make_folder(folder: Path) -> None:
 
 
 def inspect_images(
-    inspector: Inspector, listing: ImageListing, maps: MapWriter | None
+    inspector: Inspector,
+    listing: ImageListing,
+    wanted: Wanted = Wanted(),
 ) -> Iterator[Row]:
     """Inspect images one after the other; one that cannot be read gives a row with its error."""
     for image in listing.images:
         try:
-            yield _inspect(inspector, image, maps)
+            row = _inspect(inspector, image, wanted)
         except InputError as error:
-            yield _failure(image, inspector, str(error), "input")
+            row = _failure(image, inspector, str(error), "input")
+        yield replace(row, camera=wanted.camera)
 
 
-def _inspect(inspector: Inspector, image: ListedImage, maps: MapWriter | None) -> Row:
+def _inspect(inspector: Inspector, image: ListedImage, wanted: Wanted) -> Row:
     start = perf_counter()
     pixels = read_image(image.path)
     decode = 1000 * (perf_counter() - start)
-    result = inspector.inspect(pixels)
+    result = inspector.inspect(pixels, features=wanted.features)
     if result.verdict is Verdict.ERROR:
         return _failure(image, inspector, result.reason, "engine")
-    written = maps.write(image, pixels, result) if maps else (None, None)
+    written = wanted.maps.write(image, pixels, result) if wanted.maps else (None, None)
     timings = replace(result.timings, decode=decode)
     return Row(
         path=str(image.path),
@@ -114,12 +140,14 @@ def _inspect(inspector: Inspector, image: ListedImage, maps: MapWriter | None) -
         verdict=result.verdict.value,
         threshold=result.threshold,
         reason=result.reason,
+        time=_now(),
         map=written[0],
         overlay=written[1],
         timings_ms=timings.record(),
         product=_product(inspector),
         causes=result.causes,
         area=None if result.evidence.level is None else result.evidence.pixels,
+        features=None if result.feature is None else _plain(result.feature),
     )
 
 
@@ -132,6 +160,7 @@ def _failure(
         verdict=Verdict.ERROR.value,
         threshold=inspector.threshold,
         reason=reason,
+        time=_now(),
         failure=failure,
         product=_product(inspector),
     )
@@ -139,6 +168,16 @@ def _failure(
 
 def _product(inspector: Inspector) -> str | None:
     return None if inspector.recipe is None else inspector.recipe.product
+
+
+def _now() -> str:
+    """Give the moment to a microsecond, so that images keep their order."""
+    return datetime.now(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _plain(feature: Float[ndarray, " dim"]) -> tuple[float, ...]:
+    """Give the shortest numbers that are the same in float32."""
+    return tuple(float(str(number)) for number in feature.astype(np.float32))
 
 
 def _text(path: Path | None) -> str | None:

@@ -19,10 +19,10 @@ pytestmark = pytest.mark.slow
 def interpreter(version: str) -> str | None:
     """Find a Python on the path or among pyenv's; a shim that starts nothing is none."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    found = [shutil.which(f"python{version}"), *pyenv.glob(f"{version}.*/bin/python")]
+    found = [shutil.which(f"python{version}"), *map(str, pyenv.glob(f"{version}.*/bin/python"))]
     for path in filter(None, found):
         if not subprocess.run([path, "-c", ""], check=False, capture_output=True).returncode:
-            return str(path)
+            return path
     return None
 
 

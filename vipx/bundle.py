@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from vipx.errors import BundleError
 from vipx.hashing import file_sha256
-from vipx.manifest import FileRecord, Manifest
+from vipx.manifest import FileRecord, Manifest, first_fault
 from vipx.onnx_wire import external_data_paths
 
 MANIFEST = "manifest.json"
@@ -115,10 +115,8 @@ def _parse(text: bytes, path: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise BundleError(
-            f"{path}: not a manifest that this vipx understands: {where}: {first['msg']}"
+            f"{path}: not a manifest that this vipx understands: {first_fault(error)}"
         ) from error
 
 

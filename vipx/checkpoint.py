@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from vipx.errors import CheckpointError
 from vipx.folders import whole_folder
 from vipx.hashing import file_sha256
+from vipx.manifest import first_fault
 
 DESCRIPTION = "checkpoint.json"
 PARAMETERS = "parameters.safetensors"
@@ -92,10 +93,8 @@ def read_description(path: Path) -> CheckpointDescription:
         text = (path / DESCRIPTION).read_bytes()
         description = CheckpointDescription.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise CheckpointError(
-            f"{path / DESCRIPTION}: not a checkpoint that this vipx understands: {where}: {first['msg']}"
+            f"{path / DESCRIPTION}: not a checkpoint that this vipx understands: {first_fault(error)}"
         ) from error
     if file_sha256(path / PARAMETERS) != description.parameters_sha256:
         raise CheckpointError(

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 SCHEMA_VERSION = 1
 
@@ -19,6 +19,13 @@ class Record(BaseModel):
     """A strict, frozen record: unknown keys and wrong types are errors."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def first_fault(error: ValidationError) -> str:
+    """Say in one line where text is no such record, and why: `graphs.heads: Field required`."""
+    fault = error.errors(include_url=False)[0]
+    where = ".".join(map(str, fault["loc"])) or "the file"
+    return f"{where}: {fault['msg']}"
 
 
 class FileRecord(Record):

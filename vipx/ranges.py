@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from vipx.errors import ArtifactError, InputError
 from vipx.files import write_atomically
-from vipx.manifest import BackboneRecord, InputRecord, Record, Sha256
+from vipx.manifest import BackboneRecord, InputRecord, Record, Sha256, first_fault
 
 Rule = Literal["mse", "percentile", "max"]
 Positive = Annotated[float, Field(gt=0)]
@@ -121,10 +121,8 @@ def read_ranges(path: Path) -> Ranges:
     try:
         return Ranges.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
         raise ArtifactError(
-            f"{path}: no ranges that this vipx understands: {where}: {first['msg']}; collect them again"
+            f"{path}: no ranges that this vipx understands: {first_fault(error)}; collect them again"
         ) from error
 
 

@@ -4,8 +4,9 @@ Looking often finds chance differences. Each test of each look at each camera th
 
     level = false_alarms / (looks x cameras x tests)
 
-(Bonferroni), so that a line without change is accused at most once in 1 / false_alarms such periods, however
-much the windows of neighbouring looks overlap.
+(Bonferroni; two tests of the scores and, where there are any, one of the features), so that a line without
+change is accused at most once in 1 / false_alarms such periods, however much the windows of neighbouring looks
+overlap.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -105,7 +106,7 @@ class Look:
         time: Of its last image, if known.
         scores: How the scores differ.
         features: How the features differ; None where there were too few.
-        alarm: Whether either differs more than chance may explain.
+        alarm: Whether any of it differs more than chance may explain.
     """
 
     camera: str
@@ -155,7 +156,7 @@ def compare(reference: Reference, observed: Sequence[Observed], watch: Watch = W
     by_name = sorted(observed, key=lambda one: one.camera)
     cameras = {name: list(of) for name, of in groupby(by_name, key=lambda one: one.camera)}
     period = max(watch.looks, *(len(_ends(len(of), watch)) for of in cameras.values()))
-    tests = 2 if _has_features(reference, observed) else 1
+    tests = 3 if _has_features(reference, observed) else 2
     level = watch.false_alarms / (period * len(cameras) * tests)
     looks = [look for of in cameras.values() for look in _looks(reference, of, watch, level)]
     images = {name: len(of) for name, of in cameras.items()}
@@ -195,9 +196,10 @@ def _looks(
     for end in _ends(len(observed), watch):
         first = max(0, end - watch.window)
         window = observed[first:end]
-        scores = score_change(reference.scores.scores, np.array([one.score for one in window]))
+        found = np.array([one.score for one in window])
+        scores = score_change(reference.scores.scores, found, level)
         features = _features(reference, window, watch, level)
-        lowest = min(scores.p_value, features.p_value if features else 1.0)
+        lowest = min(scores.lowest, features.p_value if features else 1.0)
         yield Look(
             camera=window[-1].camera,
             first=first + 1,
@@ -232,7 +234,7 @@ def _told_of_alarms(looks: Sequence[Look], level: float) -> Iterator[str]:
         where = f"camera {look.camera}, " if look.camera else ""
         until = f" until {look.time}" if look.time else ""
         where += f"images {look.first} to {look.last}{until}"
-        if look.scores.p_value <= level:
+        if look.scores.lowest <= level:
             yield f"{where}: {_score_sentence(look.scores)}, alarm level {level:.1e}"
         if look.features and look.features.p_value <= level:
             yield f"{where}: {_feature_sentence(look.features)}, alarm level {level:.1e}"
@@ -241,7 +243,8 @@ def _told_of_alarms(looks: Sequence[Look], level: float) -> Iterator[str]:
 def _score_sentence(change: ScoreChange) -> str:
     return (
         f"scores have another distribution than at calibration (median {change.median:.4g}, was "
-        f"{change.calibrated:.4g}; Kolmogorov-Smirnov {change.statistic:.3f}, p = {change.p_value:.1e})"
+        f"{change.calibrated:.4g}; Kolmogorov-Smirnov {change.statistic:.3f}, p = {change.p_value:.1e}; "
+        f"{change.above:.0%} of pairs higher than then, p = {change.shift_p_value:.1e})"
     )
 
 
@@ -260,5 +263,5 @@ def _told_of_missing(
         if camera not in looked:
             name = f"camera {camera}: " if camera else ""
             yield f"{name}{count} images are too few to look at, expected {watch.fewest}"
-    if tests == 1:
+    if tests == 2:
         yield "features were not compared: the file or the recipe has none"

@@ -85,7 +85,7 @@ def tail_plot(name: str, good: Float64[ndarray, " good"], limit: LimitRecord) ->
     """
     ordered = np.sort(logits_of(good))[::-1]
     quantiles = -np.log(np.arange(1, good.size + 1) / (good.size + 1))
-    mark, level = -np.log(limit.rate), float(logits_of(np.array([limit.ng]))[0])
+    mark, level = -np.log(limit.rate), float(logits_of(np.array([limit.good_ng]))[0])
     fitted = _fitted(limit, good.size, float(max(mark, quantiles[0]) * 1.05))
     heights = np.concatenate([ordered, [level], fitted[1]])
     plot = Plot((0.0, float(max(mark, quantiles[0])) * 1.05), _range(heights))
@@ -102,7 +102,7 @@ def tail_plot(name: str, good: Float64[ndarray, " good"], limit: LimitRecord) ->
         parts.append(f'<circle class="good" {where} r="2.5"/>')
     x, y = plot.across(float(mark)), plot.up(level)
     parts.append(f'<path class="bad" d="M{x:.1f} {y - 6:.1f}l5 9h-10z"/>')
-    parts.append(_key((("good", "good image"), ("bad", f"limit at a rate of {limit.rate:g}"))))
+    parts.append(_key((("good", "good image"), ("bad", f"limit at a rate of {limit.rate:.3g}"))))
     return _figure(f"{title}: {good.size} good images and the limit", "".join(parts))
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from vipx.calibration.limits import joint_false_alarms
-from vipx.calibration.report.record import limits_of
+from vipx.calibration.report.record import chosen_by, limits_of
 from vipx.recipe import Recipe
 
 
@@ -18,6 +18,7 @@ def compared(old: Recipe, new: Recipe) -> dict[str, Any]:
         "images": _both(old.images.count, new.images.count),
         "folded": _both(old.fold is not None, new.fold is not None),
         "minimal_area": _both(old.thresholds.minimal_area, new.thresholds.minimal_area),
+        "chosen_by": _both(chosen_by(old), chosen_by(new)),
         "limits": _limits(old, new),
         "false_alarms": _both(
             joint_false_alarms(old.thresholds), joint_false_alarms(new.thresholds)

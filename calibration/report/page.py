@@ -8,12 +8,13 @@ import numpy as np
 from vipx import __version__
 from vipx.calibration.calibrate import Calibration
 from vipx.calibration.limits import joint_false_alarms
-from vipx.calibration.rates import Rate
 from vipx.calibration.report.charts import STYLE, histogram, tail_plot
+from vipx.calibration.report.labels import labels_html
 from vipx.calibration.report.plates import Plate, plate_html
-from vipx.calibration.report.record import advice, limits_of, warnings_of
+from vipx.calibration.report.record import advice, limits_of, repeated, warnings_of
 from vipx.calibration.stress.rows import StressRow
-from vipx.recipe import FoldRecord, LimitRecord
+from vipx.calibration.thresholds.shares import Share
+from vipx.recipe import CostsRecord, FoldRecord, LimitRecord
 from vipx.webpage import document, table
 
 
@@ -34,6 +35,10 @@ def calibration_page(result: Calibration, plates: Sequence[Plate]) -> str:
         "<h2>Good images nearest the limit</h2>",
         f'<div class="plates">{"".join(map(plate_html, plates))}</div>',
     ]
+    if result.labelled:
+        parts += ["<h2>Labelled pictures</h2>", labels_html(result.labelled, recipe.thresholds)]
+    if repeated(result):
+        parts += ["<h2>Pictures that repeat one another</h2>", _repeated(repeated(result))]
     if recipe.fold:
         parts += ["<h2>Folded prompts</h2>", _fold(recipe.fold)]
     if result.stress:
@@ -63,39 +68,57 @@ def _tiles(result: Calibration) -> str:
         ),
     ]
     if result.labelled:
-        found = result.labelled.found
-        tiles.append((f"{100 * found.share:.0f} %", f"defects found: {found.text}"))
+        found = result.labelled.left_out.found
+        tiles.append((f"{100 * (found.value or 0):.0f} %", f"defects found: {found.text}"))
         tiles.append((f"{100 * result.labelled.auroc:.1f}", "AUROC of the score"))
     cells = "".join(f"<li><strong>{a}</strong><small>{escape(b)}</small></li>" for a, b in tiles)
     return f'<ul class="tiles">{cells}</ul>'
 
 
 def _limits(result: Calibration) -> str:
-    header = ("number", "NG from", "REVIEW from", "rate asked", "confidence", "interval of the limit",
-              "false alarms", "images", "kind")  # fmt: skip
+    header = ("number", "NG from", "REVIEW from", "good images alone: NG from", "rate", "confidence",
+              "interval of that", "false alarms", "images", "kind")  # fmt: skip
     rows = [_limit_row(name, limit) for name, limit in limits_of(result.recipe)]
-    area = result.recipe.thresholds.minimal_area
+    area, costs = result.recipe.thresholds.minimal_area, result.recipe.thresholds.costs
     where = "the region" if result.recipe.region else "the whole image"
     note = (
         f"<p>A part is NG where its score reaches the limit, or {area} px of the heat map in {where} do; "
         "REVIEW between the limits. Each statement holds with its own confidence.</p>"
     )
-    return note + table("Limits from good images alone", header, rows)
+    title = "Limits from good images alone" if costs is None else "Limits by costs"
+    return note + ("" if costs is None else _costs(costs)) + table(title, header, rows)
+
+
+def _costs(costs: CostsRecord) -> str:
+    return (
+        f"<p>Chosen so that mistakes cost least: {costs.miss:g} for a defective part that is not NG, "
+        f"{costs.false_alarm:g} for a good one that is, {costs.prevalence:.3g} of the parts defective; "
+        f"{costs.defects} different defective images. The good images' limits, moved by {costs.shift:+.2f} "
+        "log odds. What good images alone say stands beside; false alarms are bounded for whichever limit "
+        "the labels might have chosen.</p>"
+    )
 
 
 def _limit_row(name: str, limit: LimitRecord) -> str:
-    kind = "order statistic" if limit.kind == "order" else "fitted tail"
+    kinds = {"order": "order statistic", "tail": "fitted tail", "cost": "lowest expected cost"}
     cells = (
         f"{limit.ng:.4f}",
         f"{limit.review:.4f}",
+        f"{limit.good_ng:.4f}",
         f"{limit.rate:.2%}",
         f"{limit.confidence:.0%}",
         f"{limit.interval[0]:.4f} to {limit.interval[1]:.4f}",
         f"{limit.false_alarms[0]:.2%} to {limit.false_alarms[1]:.2%}",
         str(limit.images),
-        kind,
+        kinds[limit.kind],
     )
     return _row(name, cells)
+
+
+def _repeated(groups: Sequence[Sequence[str]]) -> str:
+    names = (" = ".join(each) for each in groups)
+    items = "".join(f"<li>{escape(each)}</li>" for each in names)
+    return f"<p>Each line counts as one picture, by its highest numbers.</p><ul>{items}</ul>"
 
 
 def _charts(result: Calibration) -> str:
@@ -145,8 +168,8 @@ def _stress(rows: Sequence[StressRow]) -> str:
     return note + table("Good images that are NG under changes of the camera", header, lines)
 
 
-def _interval(rate: Rate) -> str:
-    return f"{100 * rate.lower:.1f} to {100 * rate.upper:.1f} %"
+def _interval(share: Share) -> str:
+    return f"{100 * share.lower:.1f} to {100 * share.upper:.1f} %"
 
 
 def _row(name: str, cells: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ _FOUND = 0.9
 def calibration_record(result: Calibration) -> dict[str, Any]:
     """Give everything that was found, without arrays."""
     recipe = result.recipe
-    fold = recipe.fold
+    fold, costs = recipe.fold, recipe.thresholds.costs
     return {
         "product": recipe.product,
         "sha256": recipe.sha256,
@@ -24,10 +24,13 @@ def calibration_record(result: Calibration) -> dict[str, Any]:
         "images": recipe.images.count,
         "distinct_images": recipe.images.distinct,
         "limits": {name: each.model_dump(mode="json") for name, each in limits_of(recipe)},
+        "chosen_by": chosen_by(recipe),
+        "costs": None if costs is None else costs.model_dump(mode="json"),
         "minimal_area": recipe.thresholds.minimal_area,
         "false_alarms": joint_false_alarms(recipe.thresholds),
         "fold": None if fold is None else fold.model_dump(mode="json", exclude={"texts"}),
         "outliers": list(result.goodset.outliers),
+        "repeated": repeated(result),
         "labelled": None if result.labelled is None else result.labelled.record(),
         "stress": [row.record() for row in result.stress],
         "warnings": warnings_of(result),
@@ -47,11 +50,22 @@ def calibration_record(result: Calibration) -> dict[str, Any]:
     }
 
 
+def chosen_by(recipe: Recipe) -> str:
+    """Say what put the limits where they are."""
+    return "good images" if recipe.thresholds.costs is None else "costs"
+
+
 def limits_of(recipe: Recipe) -> tuple[tuple[str, LimitRecord], ...]:
     """Give the limits that decide, by name."""
     thresholds = recipe.thresholds
     both = (("score", thresholds.score), ("heat map", thresholds.level))
     return tuple((name, limit) for name, limit in both if limit is not None)
+
+
+def repeated(result: Calibration) -> list[list[str]]:
+    """Give the names of good images that repeat one another, group by group."""
+    groups = result.goodset.groups.members()
+    return [[result.good[place].name for place in each] for each in groups]
 
 
 def warnings_of(result: Calibration) -> list[str]:
@@ -75,13 +89,14 @@ def advice(result: Calibration) -> Iterator[str]:
             "Collect more good images: the rate rests on a fitted tail, and with more images no fit is "
             "needed. Until then treat REVIEW as the line's decision to make by hand."
         )
-    if result.labelled and result.labelled.found.share < _FOUND:
+    found = result.labelled and result.labelled.left_out.found
+    if found and (found.value or 0.0) < _FOUND:
         yield (
-            f"{result.labelled.found.text} of the defects are NG. Look at the ones that were missed "
-            "before the line relies on it; a higher --rate, a --region or training on similar parts helps."
+            f"{found.text} of the defects are NG. Look at the ones that were missed before the line relies "
+            "on it; a higher --rate, a --region or training on similar parts helps."
         )
-    worst = sorted(result.stress[1:], key=lambda row: -row.ng.share)[:1]
-    if worst and worst[0].ng.share > _MOVED:
+    worst = sorted(result.stress[1:], key=lambda row: -(row.ng.value or 0.0))[:1]
+    if worst and (worst[0].ng.value or 0.0) > _MOVED:
         row = worst[0]
         yield (
             f"Keep {row.name} steady: at {row.amount} {row.ng.text} of the good images are NG. Images "

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from vipx.calibration.rates import Rate, rate_of
 from vipx.calibration.stress.perturbations import PERTURBATIONS, Perturbation
+from vipx.calibration.thresholds.shares import Share, share_of
 from vipx.images import ListedImage, read_image
 from vipx.runtime.inspector import Inspector
 from vipx.verdict import Verdict
@@ -32,7 +32,7 @@ class StressRow:
 
     name: str
     amount: str
-    ng: Rate
+    ng: Share
     review: int
     errors: int
     score_shift: float
@@ -77,7 +77,7 @@ def _row(
     row = StressRow(
         name=perturbation.name,
         amount=perturbation.amount,
-        ng=rate_of(verdicts.count(Verdict.NG), len(verdicts)),
+        ng=share_of(verdicts.count(Verdict.NG), len(verdicts)),
         review=verdicts.count(Verdict.REVIEW),
         errors=verdicts.count(Verdict.ERROR),
         score_shift=median(shifts),

@@ -4,13 +4,11 @@ A picture that repeats another adds no information about the line, but counts as
 rests on repeated pictures looks surer than it is.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int
 from numpy import ndarray
-from scipy import stats
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
@@ -44,6 +42,11 @@ class Groups:
         """Number of pictures that do not repeat one another."""
         return int(self.group.max()) + 1
 
+    @property
+    def first(self) -> tuple[int, ...]:
+        """Give the index of the first picture of every group."""
+        return tuple(map(int, np.unique(self.group, return_index=True)[1]))
+
     def members(self) -> tuple[tuple[int, ...], ...]:
         """Give the indices of every group of two pictures or more."""
         together = (np.flatnonzero(self.group == one) for one in range(self.effective))
@@ -74,28 +77,6 @@ class Outlier:
     feature: float
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """What thresholds chosen without a picture would have said of it.
-
-    Attributes:
-        alarms: Groups of pictures with a score at or above the threshold that the others give.
-        groups: How many were left out, one after the other.
-        lower: Exact 95 % interval of the rate, by Clopper & Pearson (1934).
-        upper: Its other end.
-    """
-
-    alarms: int
-    groups: int
-    lower: float
-    upper: float
-
-    @property
-    def rate(self) -> float:
-        """Share of groups that would have been false alarms."""
-        return self.alarms / self.groups
-
-
 def near_duplicates(features: Features, similarity: float = SIMILARITY) -> Groups:
     """Group pictures whose features, of unit length, have a cosine from `similarity` on.
 
@@ -115,34 +96,11 @@ def near_duplicates(features: Features, similarity: float = SIMILARITY) -> Group
     return Groups(group=order[labels], similarity=similarity)
 
 
-def independent_scores(scores: Scores, groups: Groups) -> Float64[ndarray, " groups"]:
+def highest_of(scores: Scores, groups: Groups) -> Float64[ndarray, " groups"]:
     """Give one score for each group, its highest: a repeated picture can then not lower a threshold."""
     highest = np.full(groups.effective, -np.inf)
     np.maximum.at(highest, groups.group, scores)
     return highest
-
-
-def left_out_alarms(
-    scores: Scores, groups: Groups, threshold: Callable[[Float64[ndarray, " others"]], float]
-) -> LeftOut:
-    """Choose a threshold without each group in turn, and count the groups that it calls NG.
-
-    With order statistics at the smallest rate, the highest score is always counted: it is above all others.
-    """
-    highest = independent_scores(scores, groups)
-    if highest.size < 2:
-        raise UsageError("images: expected at least 2 that differ, to leave one out")
-    alarms = sum(
-        bool(score >= threshold(np.delete(highest, index))) for index, score in enumerate(highest)
-    )
-    lower, upper = clopper_pearson(alarms, highest.size)
-    return LeftOut(alarms=alarms, groups=highest.size, lower=lower, upper=upper)
-
-
-def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Give the exact interval of a probability (Clopper & Pearson 1934), each end at half of what is left."""
-    interval = stats.binomtest(successes, trials).proportion_ci(confidence, method="exact")
-    return float(interval.low), float(interval.high)
 
 
 def outliers(

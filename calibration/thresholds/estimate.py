@@ -21,6 +21,7 @@ __all__ = [
     "false_alarm_interval",
     "images_needed",
     "smallest_rate",
+    "tail_warning",
     "threshold_from_scores",
 ]
 
@@ -194,6 +195,7 @@ def _by_tail(ordered: Float64[ndarray, " images"], rate: float, confidence: floa
     _check_tail(largest, ordered, rate, confidence)
     ends = tail.quantile_ends(tail.surface_of(largest), rate, confidence)
     fitted = _fit(largest)
+    fit_needed = tail_warning(ordered.size, rate, confidence)
     return Threshold(
         value=ends.upper,
         review=ends.lower,
@@ -203,7 +205,7 @@ def _by_tail(ordered: Float64[ndarray, " images"], rate: float, confidence: floa
         interval=Interval(ends.lower, ends.upper, 2 * confidence - 1),
         images=ordered.size,
         warnings=(
-            *_told_of_tail(ordered.size, rate, confidence),
+            *((fit_needed,) if fit_needed else ()),
             *_told_of_fit(fitted),
             *_told_of_scores(ordered, ends.upper),
         ),
@@ -242,13 +244,14 @@ def _fit(largest: tail.Tail) -> TailFit:
     )
 
 
-def _told_of_tail(images: int, rate: float, confidence: float) -> tuple[str, ...]:
+def tail_warning(images: int, rate: float, confidence: float) -> str | None:
+    """Say in one sentence that a rate rests on a fitted tail; None where no fit is needed."""
     if images >= images_needed(rate, confidence):
-        return ()
+        return None
     return (
         f"{images} images prove a false-alarm rate of {smallest_rate(images, confidence):.3g} at best; "
         f"{rate:g} rests on a tail fitted to the largest of them "
-        f"({images_needed(rate, confidence)} images would need no fit)",
+        f"({images_needed(rate, confidence)} images would need no fit)"
     )
 
 

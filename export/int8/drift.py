@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from vipx.errors import GateError
 from vipx.manifest import DriftRecord
+from vipx.ranking import auroc
 
 # Correlation and AUROC as proposed in the shared notes (edge.md 6.9). They bound a score by 2e-2, as the parity
 # gate does on its few pictures; over many the largest difference says little, and the mean must be half of it.
@@ -93,12 +94,8 @@ def _correlation(first: Float[ndarray, "..."], second: Float[ndarray, "..."]) ->
 
 
 def _auroc(truth: ndarray, scores: Float[ndarray, "images"]) -> float | None:
-    """Give the share of pairs of a good and a bad picture that are in order, ties counting half."""
-    good, bad = scores[~truth], scores[truth]
-    if not len(good) or not len(bad):
-        return None
-    difference = bad[:, None] - good[None]
-    return float(((difference > 0) + 0.5 * (difference == 0)).mean())
+    """Give the AUROC; None where pictures of one kind are missing."""
+    return auroc(scores[~truth], scores[truth]) if truth.any() and not truth.all() else None
 
 
 def _auroc_bound(truth: ndarray) -> float:

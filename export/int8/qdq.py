@@ -73,10 +73,18 @@ def write_int8_graph(
     for file in (wide, wide.with_name(f"{wide.name}.data")):
         file.unlink(missing_ok=True)
     quantise(model, list(_weights(encoder, ranges)))
-    size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-    external = size > EXTERNAL_DATA_BYTES
-    onnx.save(model, path, save_as_external_data=external, location=f"{path.name}.data")
+    save_graph(model, path)
     check_graph(path)
+
+
+def save_graph(model: ModelProto, path: Path) -> None:
+    """Write a graph; large weights go into `NAME.onnx.data` beside it, which as many users may read."""
+    size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    data = path.with_name(f"{path.name}.data")
+    external = size > EXTERNAL_DATA_BYTES
+    onnx.save(model, path, save_as_external_data=external, location=data.name)
+    if external:  # onnx lets its owner alone read it, and the line's server is another user
+        data.chmod(path.stat().st_mode)
 
 
 def _weights(encoder: Encoder, ranges: Ranges) -> Iterator[Weights]:

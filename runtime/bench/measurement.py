@@ -38,12 +38,17 @@ from vipx.runtime.bench.record import (
 )
 from vipx.runtime.bench.summary import noise, summary
 from vipx.runtime.engines.choice import open_engine as open_best
-from vipx.runtime.engines.engine import Engine, EngineDescription, EngineOptions, Model
+from vipx.runtime.engines.engine import (
+    BUILD_SECONDS,
+    Engine,
+    EngineDescription,
+    EngineOptions,
+    Model,
+)
 from vipx.runtime.engines.models import model_of
 from vipx.runtime.inspector import Inspector, OpenEngine, prepared
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
-BUILD_SECONDS = "build_seconds"  # in an engine's detail, where it built anything
 Report = Callable[[str], None]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from vipx.errors import InputError
-from vipx.manifest import Record, Sha256
+from vipx.manifest import Record, Sha256, first_fault
 
 Stage = Literal[
     "decode",
@@ -228,8 +228,6 @@ def read_record(path: Path) -> BenchRecord:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(
-            f"{path}: no benchmark of this vipx ({where}: {first['msg']}); write one with vipx bench --out"
+            f"{path}: no benchmark of this vipx ({first_fault(error)}); write one with vipx bench --out"
         ) from error

@@ -19,6 +19,7 @@ Output = Literal[
     "global_feature", "patch_features", "text_embeddings", "score", "patch_map", "anomaly_map"
 ]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+BUILD_SECONDS = "build seconds"  # in an engine's detail, where graphs were compiled ahead of time
 ANSWER: tuple[Output, ...] = ("score", "patch_map", "anomaly_map")
 
 
@@ -98,6 +99,10 @@ class StageTimes:
     def total(self) -> float:
         """Milliseconds of the whole run."""
         return sum(asdict(self).values())
+
+    def divided(self, images: int) -> "StageTimes":
+        """Give the share of one image in a batch."""
+        return StageTimes(*(span / images for span in asdict(self).values()))
 
 
 @dataclass(frozen=True, slots=True)

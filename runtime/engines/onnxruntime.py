@@ -2,13 +2,10 @@
 
 import platform
 from collections.abc import Collection, Sequence
-from itertools import pairwise
 from pathlib import Path
-from time import perf_counter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
@@ -22,8 +19,8 @@ from vipx.runtime.engines.engine import (
     EngineRun,
     Model,
     Output,
-    StageTimes,
 )
+from vipx.runtime.engines.stages import Graphs, Stages, short_reason
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -47,11 +44,16 @@ class OnnxRuntimeEngine:
         if options.arithmetic != "f32":
             raise EngineError("ONNX Runtime has no --arithmetic bf16; OpenVINO has")
         self._model, self._runtime, self._threads = model, runtime, options.threads
-        graphs = [_encoder_of(model, self._device), model.prompts, model.heads]
-        self._graphs: list[Session] | None = [
-            Session(graph, self._device, options.threads) for graph in graphs if graph is not None
-        ]
-        self._texts: dict[int, Any] = {}
+
+        def opened(graph: Path) -> Session:
+            return Session(graph, self._device, options.threads)
+
+        graphs = Graphs(
+            encoder=opened(_encoder_of(model, self._device)),
+            prompts=None if model.prompts is None else opened(model.prompts),
+            heads=opened(model.heads),
+        )
+        self._stages = Stages(model.name, graphs, _Values(runtime, self._device), model.texts)
 
     @property
     def description(self) -> EngineDescription:
@@ -69,43 +71,24 @@ class OnnxRuntimeEngine:
         self, images: UInt8[ndarray, "batch height width 3"], wanted: Collection[Output] = ANSWER
     ) -> EngineRun:
         """Run on RGB images of the input size; the batch may have any length."""
-        if self._graphs is None:
-            raise EngineError(f"{self._model.name}: this engine was closed; open the bundle again")
-        encoder, *prompts, heads = self._graphs
-        marks = [perf_counter()]
-        values: dict[str, Any] = {"image": self._value(np.ascontiguousarray(images))}
-        marks.append(perf_counter())
-        values |= encoder.run(values)
-        marks.append(perf_counter())
-        for graph in prompts:
-            values |= graph.run(values)
-        if not prompts:
-            values["text_embeddings"] = self._constant(len(images))
-        marks.append(perf_counter())
-        needed = [name for name in heads.outputs if name in wanted]
-        if needed:
-            values |= heads.run(values, needed)
-        marks.append(perf_counter())
-        arrays: dict[str, ndarray] = {name: values[name].numpy() for name in wanted}
-        marks.append(perf_counter())
-        spans = (1000 * (end - start) for start, end in pairwise(marks))
-        return EngineRun(arrays, StageTimes(*spans))
+        return self._stages.run(images, wanted)
 
     def close(self) -> None:
         """Free the sessions; closing twice does no harm."""
-        self._graphs = None
-        self._texts.clear()
+        self._stages.close()
 
-    def _value(self, array: ndarray) -> "onnxruntime.OrtValue":
+
+class _Values:
+    """Arrays as ONNX Runtime's values on one device."""
+
+    def __init__(self, runtime: ModuleType, device: Device) -> None:
+        self._runtime, self._device = runtime, device
+
+    def put(self, array: ndarray) -> "onnxruntime.OrtValue":
         return self._runtime.OrtValue.ortvalue_from_numpy(array, self._device, 0)
 
-    def _constant(self, batch: int) -> "onnxruntime.OrtValue":
-        """Give the constant texts for a batch; each length is put on the device once."""
-        if batch not in self._texts:
-            texts = self._model.texts
-            assert texts is not None, "a model has a prompts graph or texts"
-            self._texts[batch] = self._value(np.repeat(texts[None], batch, axis=0))
-        return self._texts[batch]
+    def take(self, value: "onnxruntime.OrtValue") -> ndarray:
+        return value.numpy()
 
 
 class Session:
@@ -138,7 +121,9 @@ class Session:
             return dict(zip(names, binding.get_outputs(), strict=True))
         except Exception as error:
             # onnxruntime's exception types are not public.
-            raise EngineError(f"{self._name}: ONNX Runtime failed: {_short(error)}") from error
+            raise EngineError(
+                f"{self._name}: ONNX Runtime failed: {short_reason(error)}"
+            ) from error
 
 
 def _encoder_of(model: Model, device: Device) -> Path:
@@ -196,7 +181,7 @@ def _session(
         return runtime.InferenceSession(graph, settings, providers=[(_PROVIDERS[device], options)])
     except Exception as error:
         raise EngineError(
-            f"{graph.name}: ONNX Runtime refuses the graph: {_short(error)}"
+            f"{graph.name}: ONNX Runtime refuses the graph: {short_reason(error)}"
         ) from error
 
 
@@ -214,7 +199,3 @@ def _unsigned_weights() -> str:
     except OSError:
         return "1"
     return "0" if "vnni" in told else "1"
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

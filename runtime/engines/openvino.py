@@ -1,27 +1,26 @@
 """OpenVINO on Intel and AMD CPUs."""
 
-from collections.abc import Collection
-from itertools import pairwise
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from time import perf_counter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
 from vipx.errors import EngineError
 from vipx.runtime.engines.engine import (
     ANSWER,
+    Arithmetic,
     Device,
     EngineDescription,
     EngineOptions,
     EngineRun,
     Model,
     Output,
-    StageTimes,
 )
+from vipx.runtime.engines.mapped import release_mapped_pages
+from vipx.runtime.engines.stages import Graphs, Stages, short_reason
 
 if TYPE_CHECKING:
     import openvino
@@ -42,12 +41,16 @@ class OpenVinoEngine:
         library = load_openvino()
         self._model, self._options, self._library = model, options, library
         core = library.Core()
-        self._core: openvino.Core | None = core
-        self._encoder = Request(library, core, model.encoder, options, options.arithmetic)
-        self._prompts = (
-            None if model.prompts is None else Request(library, core, model.prompts, options, "f32")
+
+        def opened(graph: Path, arithmetic: Arithmetic = "f32") -> Request:
+            return Request(core, graph, arithmetic, options.threads)
+
+        graphs = Graphs(
+            encoder=opened(model.encoder, options.arithmetic),
+            prompts=None if model.prompts is None else opened(model.prompts),
+            heads=opened(model.heads),
         )
-        self._heads = Request(library, core, model.heads, options, "f32")
+        self._stages = Stages(model.name, graphs, _Tensors(library), model.texts)
 
     @property
     def description(self) -> EngineDescription:
@@ -66,75 +69,68 @@ class OpenVinoEngine:
         self, images: UInt8[ndarray, "batch height width 3"], wanted: Collection[Output] = ANSWER
     ) -> EngineRun:
         """Run on RGB images of the input size; the batch may have any length."""
-        if self._core is None:
-            raise EngineError(f"{self._model.name}: this engine was closed; open the bundle again")
-        marks = [perf_counter()]
-        tensors: dict[str, Any] = {"image": self._library.Tensor(np.ascontiguousarray(images))}
-        marks.append(perf_counter())
-        tensors |= self._encoder.run(tensors)
-        marks.append(perf_counter())
-        if self._prompts is not None:
-            tensors |= self._prompts.run(tensors)
-        else:
-            assert self._model.texts is not None, "a model has a prompts graph or texts"
-            repeated = np.repeat(self._model.texts[None], len(images), axis=0)
-            tensors["text_embeddings"] = self._library.Tensor(repeated)
-        marks.append(perf_counter())
-        if any(name in self._heads.outputs for name in wanted):
-            tensors |= self._heads.run(tensors)
-        marks.append(perf_counter())
-        arrays: dict[str, ndarray] = {
-            name: tensors[name].data.copy() for name in wanted
-        }  # the next run writes there
-        marks.append(perf_counter())
-        spans = (1000 * (end - start) for start, end in pairwise(marks))
-        return EngineRun(arrays, StageTimes(*spans))
+        return self._stages.run(images, wanted)
 
     def close(self) -> None:
         """Free the compiled models; closing twice does no harm."""
-        if self._core is not None:
-            self._core = self._prompts = None
-            del self._encoder, self._heads
+        self._stages.close()
+
+
+class _Tensors:
+    """Arrays as OpenVINO's tensors."""
+
+    def __init__(self, library: ModuleType) -> None:
+        self._library = library
+
+    def put(self, array: ndarray) -> "openvino.Tensor":
+        return self._library.Tensor(array)
+
+    def take(self, value: "openvino.Tensor") -> ndarray:
+        return value.data.copy()  # the next run writes there
 
 
 class Request:
     """One compiled graph with its inference request, which owns the output tensors."""
 
     def __init__(
-        self,
-        library: ModuleType,
-        core: "openvino.Core",
-        graph: Path,
-        options: EngineOptions,
-        arithmetic: str,
+        self, core: "openvino.Core", graph: Path, arithmetic: Arithmetic, threads: int | None
     ) -> None:
-        self._name = graph.name
+        self._name, self._folder = graph.name, graph.parent
         # Without the hint OpenVINO takes bf16 on its own where the CPU has it.
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": arithmetic,
             "PERFORMANCE_HINT": "LATENCY",
         }
-        if options.threads is not None:
-            settings["INFERENCE_NUM_THREADS"] = options.threads
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
         try:
             compiled = core.compile_model(core.read_model(graph), "CPU", settings)
         except Exception as error:
             raise EngineError(
-                f"{graph.name}: OpenVINO refuses the graph: {_short(error)}"
+                f"{graph.name}: OpenVINO refuses the graph: {short_reason(error)}"
             ) from error
         self._request = compiled.create_infer_request()
         self.inputs = tuple(port.get_any_name() for port in compiled.inputs)
         self.outputs = tuple(port.get_any_name() for port in compiled.outputs)
+        self._batches: set[int] = set()
+        release_mapped_pages(self._folder)
 
-    def run(self, tensors: dict[str, Any]) -> dict[str, Any]:
-        """Run on tensors by input name; the results are valid until the next run."""
+    def run(self, values: dict[str, Any], outputs: Sequence[str] | None = None) -> dict[str, Any]:
+        """Run on tensors by input name; gives all outputs, which are valid until the next run."""
         try:
             for name in self.inputs:
-                self._request.set_tensor(name, tensors[name])
+                self._request.set_tensor(name, values[name])
             self._request.infer()
         except Exception as error:
-            raise EngineError(f"{self._name}: OpenVINO failed: {_short(error)}") from error
+            raise EngineError(f"{self._name}: OpenVINO failed: {short_reason(error)}") from error
+        self._release(values[self.inputs[0]].shape[0])
         return {name: self._request.get_tensor(name) for name in self.outputs}
+
+    def _release(self, batch: int) -> None:
+        """Let go of the weights as they lie in the file: the first run of a batch has arranged its own."""
+        if batch not in self._batches:
+            self._batches.add(batch)
+            release_mapped_pages(self._folder)
 
 
 def missing(device: Device) -> str | None:
@@ -161,7 +157,3 @@ def load_openvino() -> ModuleType:
             f"OpenVINO cannot be used ({error}); install it: pip install 'vipx[openvino]'"
         ) from error
     return openvino
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import uvicorn
@@ -18,6 +19,19 @@ from vipx.runtime.server.settings import ServerSettings
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG: Final = 512
 _STARTING_S: Final = 5.0  # between two requests to systemd for more time
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """What happens beside the network.
+
+    Attributes:
+        listening: Called once connections are accepted.
+        draining: Called once no more are, while those that were are answered.
+    """
+
+    listening: Callable[[], None]
+    draining: Callable[[], Awaitable[None]]
 
 
 class Notifier:
@@ -118,7 +132,7 @@ async def serve(
     settings: ServerSettings,
     taken: socket.socket,
     ending: asyncio.Event,
-    listening: Callable[[], None],
+    phases: Phases,
 ) -> None:
     """Answer requests until `ending` is set, then those that were accepted.
 
@@ -127,14 +141,15 @@ async def serve(
         settings: Limits and how long to drain.
         taken: The socket that `bind` gave.
         ending: Ends the server; whoever asks whether it is ready sees it first.
-        listening: Called once connections are accepted.
+        phases: What else happens then.
     """
-    server = _Server(_config(app, settings), listening)
+    server = _Server(_config(app, settings), phases.listening)
     serving = asyncio.create_task(server.serve(sockets=[taken]))
     told = asyncio.create_task(ending.wait())
     await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     told.cancel()
+    await phases.draining()
     await serving
 
 

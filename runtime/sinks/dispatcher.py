@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, runtime_checkable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Protocol, runtime_checkable
 
 from vipx.errors import ResourceError
+from vipx.runtime.server.completion import completed
 from vipx.runtime.server.storage.store import Store
 from vipx.runtime.sinks.sink import DeliveryError, Message, Sink, SinkState
 
@@ -50,6 +53,8 @@ class Dispatcher:
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._sink, self._outbox, self._pause = sink, outbox, pause
+        # A thread of its own: sinks that wait for their receivers must not take those that verdicts need.
+        self._thread = ThreadPoolExecutor(1, f"vipx-{sink.kind}")
         self._alarm: str | None = None
         self._delivered = 0
         self._wait_s = _FIRST_PAUSE_S
@@ -66,25 +71,51 @@ class Dispatcher:
                 if await self.deliver_waiting() == 0:
                     await self._pause(_IDLE_S)
         finally:
-            await asyncio.to_thread(self._sink.close)
+            await self._off_loop(self._sink.close)
+
+    async def finish(self, within_s: float) -> None:
+        """Deliver what waits, without pauses, until all or the receiver or the time is gone; then let go."""
+
+        async def rest() -> None:
+            while await self._deliver_some():
+                pass
+
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(rest(), within_s)
+        await self._off_loop(self._sink.close)
+        self._thread.shutdown(wait=False)
 
     async def deliver_waiting(self) -> int:
         """Deliver some of what waits; after a failure, pause. Gives how many were delivered."""
+        delivered = await self._deliver_some()
+        if self._alarm is not None:
+            await self._pause(self._wait_s)
+            self._wait_s = min(2 * self._wait_s, _LONGEST_PAUSE_S)
+        return delivered
+
+    async def _deliver_some(self) -> int:
         done: list[int] = []
+
+        def hand_over(number: int, message: Message) -> None:
+            self._sink.deliver(message)
+            done.append(number)
+
         try:
-            waiting = await asyncio.to_thread(self._outbox.waiting, self._sink.name, _AT_ONCE)
+            waiting = await self._off_loop(self._outbox.waiting, self._sink.name, _AT_ONCE)
             for number, result_id, text in waiting:
-                await asyncio.to_thread(self._sink.deliver, Message(result_id, text))
-                done.append(number)
+                await self._off_loop(hand_over, number, Message(result_id, text))
         except (DeliveryError, ResourceError) as error:
             self._alarm = str(error)
         else:
             self._alarm, self._wait_s = None, _FIRST_PAUSE_S
-        await self._forget(done)
-        if self._alarm is not None:
-            await self._pause(self._wait_s)
-            self._wait_s = min(2 * self._wait_s, _LONGEST_PAUSE_S)
+        finally:
+            await self._forget(done)
         return len(done)
+
+    async def _off_loop(self, call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
+        """Call in the sink's own thread; who is cancelled learns first whether the message was delivered."""
+        loop = asyncio.get_running_loop()
+        return await completed(loop.run_in_executor(self._thread, call, *arguments))
 
     async def _forget(self, done: list[int]) -> None:
         """Forget what was delivered; if that fails it is delivered again, as receivers are told to expect."""

@@ -103,6 +103,12 @@ class LiveValues:
         finally:
             await self._sink.close()
 
+    async def finish(self, within_s: float) -> None:
+        """Tell the PLC once more, as the server is not ready any more, and disconnect."""
+        with contextlib.suppress(DeliveryError, asyncio.TimeoutError):
+            await asyncio.wait_for(self._sink.write(self.values()), within_s)
+        await self._sink.close()
+
     async def write_newest(self) -> None:
         """Write the present values once; a PLC that is away is an alarm, and tried again."""
         self._changed.clear()

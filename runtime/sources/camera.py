@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from vipx.errors import EngineError, ResourceError, UsageError
+from vipx.errors import EngineError, ResourceError, UsageError, VipxError
+from vipx.runtime.server.completion import completed
 from vipx.runtime.sources.source import Deliver, Picture, SourceState
 
 _STEP_S = 0.01
@@ -27,6 +28,7 @@ class CameraSettings:
         interval_s: Between two pictures; None takes one only when it is triggered.
         stale_s: A frame older than this is not shown as the present one.
         retry_s: Pause before a lost camera is opened again.
+        frame_s: Longest wait of a trigger for its frame.
     """
 
     address: int | str
@@ -34,10 +36,26 @@ class CameraSettings:
     interval_s: float | None = None
     stale_s: float = 2.0
     retry_s: float = 2.0
+    frame_s: float = 1.0
 
     def __post_init__(self) -> None:
         if self.interval_s is not None and not self.interval_s > 0:
             raise UsageError(f"{self.name}: expected an interval above 0 s, got {self.interval_s}")
+
+
+def check_opencv() -> None:
+    """Make sure that cameras can be opened at all.
+
+    Raises:
+        EngineError: OpenCV is not installed.
+    """
+    try:
+        import cv2  # noqa: F401 - whether it is there
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            "the Python package cv2 is not installed; a camera needs: pip install 'vipx[camera]' "
+            "(on Jetson: JetPack's own OpenCV)"
+        ) from error
 
 
 def open_capture(address: int | str) -> Any:  # noqa: ANN401 - cv2.VideoCapture, or a test's own
@@ -46,13 +64,9 @@ def open_capture(address: int | str) -> Any:  # noqa: ANN401 - cv2.VideoCapture,
     Raises:
         EngineError: OpenCV is not installed.
     """
-    try:
-        import cv2
-    except ModuleNotFoundError as error:
-        raise EngineError(
-            "the Python package cv2 is not installed; a camera needs: pip install 'vipx[camera]' "
-            "(on Jetson: JetPack's own OpenCV)"
-        ) from error
+    check_opencv()
+    import cv2
+
     return cv2.VideoCapture(address)
 
 
@@ -72,6 +86,7 @@ class CameraSource:
         self._taken_at = 0.0
         self._number = 0
         self._alarm: str | None = f"{settings.name}: not opened yet"
+        self._trouble: str | None = None  # of the last picture
         self._delivered = self._failed = 0
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -79,14 +94,17 @@ class CameraSource:
     @property
     def state(self) -> SourceState:
         """Say how it is."""
-        return SourceState(
-            self._settings.name, "camera", self._alarm, self._delivered, self._failed
-        )
+        alarm = self._alarm or self._silence() or self._trouble
+        return SourceState(self._settings.name, "camera", alarm, self._delivered, self._failed)
 
     def start(self) -> None:
         """Open the camera; one that is not there is an alarm, and tried again."""
-        self._ended.clear()
-        self._thread = threading.Thread(target=self._follow, name="vipx-camera", daemon=True)
+        self._ended = (
+            threading.Event()
+        )  # a thread that hangs in its driver keeps its own, and ends by it
+        self._thread = threading.Thread(
+            target=self._follow, args=(self._ended,), name="vipx-camera", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:
@@ -102,28 +120,35 @@ class CameraSource:
             while True:
                 await asyncio.sleep(self._settings.interval_s or 3600.0)
                 if self._settings.interval_s is not None:
-                    await self._deliver_one(deliver)
+                    await completed(self._deliver_one(deliver))
         finally:
             await asyncio.to_thread(self.close)
 
-    async def picture(self, part_id: str = "", within_s: float = 1.0) -> Picture:
+    async def picture(self, part_id: str = "", within_s: float | None = None) -> Picture:
         """Give a frame that was taken after this call: what a trigger asks for.
+
+        Args:
+            part_id: Of the part.
+            within_s: Longest wait; None is as long as the settings say.
 
         Raises:
             ResourceError: None came in time.
         """
         with self._lock:
             asked = self._number
-        end = time.monotonic() + within_s
+        wait_s = self._settings.frame_s if within_s is None else within_s
+        end = time.monotonic() + wait_s
         # The next frame may have been exposed before the trigger; the one after it was not.
         while time.monotonic() < end:
             with self._lock:
                 frame, number = self._frame, self._number
             if frame is not None and number >= asked + 2:
+                self._delivered += 1
                 return Picture(frame, part_id, f"camera:{self._settings.name}")
             await asyncio.sleep(_STEP_S)
         self._failed += 1
-        raise ResourceError(f"{self._settings.name}: no frame within {within_s:g} s; {self._alarm}")
+        reason = self._alarm or self._silence() or "it is slower than this; wait longer"
+        raise ResourceError(f"{self._settings.name}: no frame within {wait_s:g} s ({reason})")
 
     async def _deliver_one(self, deliver: Deliver) -> None:
         with self._lock:
@@ -132,20 +157,31 @@ class CameraSource:
             return
         try:
             await deliver(Picture(frame, "", f"camera:{self._settings.name}"))
-            self._delivered += 1
-        except Exception as error:
+        except VipxError as error:
             self._failed += 1
-            self._alarm = f"{self._settings.name}: {error}"
+            self._trouble = f"{self._settings.name}: {error}"
+        else:
+            self._delivered += 1
+            self._trouble = None
 
-    def _follow(self) -> None:
-        while not self._ended.is_set():
+    def _silence(self) -> str | None:
+        """Say that an open camera gives nothing: its driver hangs, and no error comes from there."""
+        with self._lock:
+            age = time.monotonic() - self._taken_at
+            stale = self._frame is not None and age > self._settings.stale_s
+        return (
+            f"{self._settings.name}: no frame for {age:.0f} s; check the camera" if stale else None
+        )
+
+    def _follow(self, ended: threading.Event) -> None:
+        while not ended.is_set():
             try:
-                self._read_until_lost()
-            except Exception as error:
+                self._read_until_lost(ended)
+            except Exception as error:  # whatever a driver raises: the camera is opened again
                 self._alarm = f"{self._settings.name}: {error}"
-            self._ended.wait(self._settings.retry_s)
+            ended.wait(self._settings.retry_s)
 
-    def _read_until_lost(self) -> None:
+    def _read_until_lost(self, ended: threading.Event) -> None:
         camera = self._open(self._settings.address)
         try:
             if not camera.isOpened():
@@ -153,7 +189,7 @@ class CameraSource:
                     f"{self._settings.name}: cannot be opened; check the cable and the address"
                 )
                 return
-            while not self._ended.is_set():
+            while not ended.is_set():
                 arrived, frame = camera.read()
                 if not arrived:
                     self._alarm = f"{self._settings.name}: gives no more frames; it is opened again"

@@ -3,13 +3,15 @@
 import asyncio
 import os
 import stat
+import time
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vipx.errors import InputError, UsageError, VipxError
+from vipx.errors import ImageError, InputError, UsageError, VipxError
 from vipx.images import is_image_name
+from vipx.runtime.server.completion import completed
 from vipx.runtime.sources.source import Deliver, Picture, SourceState
 
 _REMEMBERED = 100_000
@@ -27,6 +29,8 @@ class FolderSettings:
             them and remembers them.
         interval_s: Between two looks. A file whose size and time were the same in two looks is whole.
         most_bytes: Larger files are not read.
+        unreadable_s: A picture that cannot be read is tried again once it stood still for so long: whoever
+            writes it may have paused.
     """
 
     folder: Path
@@ -34,6 +38,7 @@ class FolderSettings:
     done: Path | None = None
     interval_s: float = 0.2
     most_bytes: int = 64 * 2**20
+    unreadable_s: float = 5.0
 
     def __post_init__(self) -> None:
         if not self.interval_s > 0:
@@ -57,16 +62,17 @@ class FolderSource:
     def __init__(self, settings: FolderSettings) -> None:
         self._settings = settings
         self._seen: dict[str, _Look] = {}
+        self._doubtful: dict[str, tuple[_Look, float]] = {}
         self._taken: OrderedDict[str, _Look] = OrderedDict()
         self._alarm: str | None = None
+        self._trouble: str | None = None  # of the last picture
         self._delivered = self._failed = 0
 
     @property
     def state(self) -> SourceState:
         """Say how it is."""
-        return SourceState(
-            self._settings.name, "folder", self._alarm, self._delivered, self._failed
-        )
+        alarm = self._alarm or self._trouble
+        return SourceState(self._settings.name, "folder", alarm, self._delivered, self._failed)
 
     async def run(self, deliver: Deliver) -> None:
         """Deliver pictures until the task is cancelled."""
@@ -81,11 +87,18 @@ class FolderSource:
         except OSError as error:
             self._alarm = f"{self._settings.folder}: cannot be listed ({error.strerror}); check it"
             return 0
-        whole = [name for name, look in found.items() if self._seen.get(name) == look]
+        whole = [
+            name
+            for name, look in found.items()
+            if self._seen.get(name) == look and not self._is_waited_for(name, look)
+        ]
         self._seen = found
+        self._doubtful = {name: one for name, one in self._doubtful.items() if name in found}
         self._alarm = None
         for name in sorted(whole, key=lambda name: (found[name].changed, name)):
-            await self._take(name, found[name], deliver)
+            # A picture that is being inspected is also set aside: else the next start would inspect it again.
+            if not await completed(self._take(name, found[name], deliver)):
+                break
         return len(whole)
 
     def _found(self) -> dict[str, _Look]:
@@ -101,22 +114,45 @@ class FolderSource:
                         found[entry.name] = look
         return found
 
-    async def _take(self, name: str, look: _Look, deliver: Deliver) -> None:
+    async def _take(self, name: str, look: _Look, deliver: Deliver) -> bool:
+        """Inspect a picture and set it aside; False if the server inspects nothing now and all have to wait."""
         path = self._settings.folder / name
         try:
             data = await asyncio.to_thread(self._read, path, look)
             if data is None:
-                return
+                return True
             await deliver(Picture(data, _part_of(name), f"folder:{self._settings.name}"))
+        except FileNotFoundError:
+            return True  # somebody took it away
+        except ImageError as error:
+            await self._doubt(path, look, error)
         except (InputError, OSError) as error:
-            self._failed += 1
-            self._alarm = f"{name}: {error}"
-            await self._settle(path, look, "failed")
-        except VipxError as error:  # the server cannot inspect now: the picture waits
-            self._alarm = f"{name}: {error}"
+            await self._give_up(path, look, error)
+        except VipxError as error:
+            self._trouble = f"{ascii(name)[1:-1]} waits: {error}"
+            return False
         else:
             self._delivered += 1
+            self._trouble = None
             await self._settle(path, look, "ok")
+        return True
+
+    async def _doubt(self, path: Path, look: _Look, error: ImageError) -> None:
+        """Wait for the rest of a picture that cannot be read; after a while there is none."""
+        doubted = self._doubtful.pop(path.name, None)
+        if self._settings.unreadable_s > 0 and (doubted is None or doubted[0] != look):
+            self._doubtful[path.name] = (look, time.monotonic() + self._settings.unreadable_s)
+        else:
+            await self._give_up(path, look, error)
+
+    def _is_waited_for(self, name: str, look: _Look) -> bool:
+        doubted = self._doubtful.get(name)
+        return doubted is not None and doubted[0] == look and time.monotonic() < doubted[1]
+
+    async def _give_up(self, path: Path, look: _Look, error: Exception) -> None:
+        self._failed += 1
+        self._trouble = f"{ascii(path.name)[1:-1]}: {error}"
+        await self._settle(path, look, "failed")
 
     def _read(self, path: Path, look: _Look) -> bytes | None:
         """Read a file; None if it changed since it was looked at, so that it waits for another look."""
@@ -137,7 +173,7 @@ class FolderSource:
                 await asyncio.to_thread(_move, path, self._settings.done / place)
                 return
             except OSError as error:
-                self._alarm = f"{path}: cannot be moved ({error.strerror}); it is remembered"
+                self._trouble = f"{path}: cannot be moved ({error.strerror}); it is remembered"
         self._taken[path.name] = look
         while len(self._taken) > _REMEMBERED:
             self._taken.popitem(last=False)

@@ -1,6 +1,7 @@
 """`POST /v1/trigger/{camera}`: a PLC's pulse by HTTP; the answer is the verdict on the next frame."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -10,7 +11,8 @@ from vipx.errors import ResourceError
 from vipx.runtime.sources.camera import CameraSource
 from vipx.runtime.sources.source import Picture
 
-Answer = Callable[[Picture], Awaitable[Mapping[str, object]]]
+Answer = Callable[[Picture], Awaitable[Response]]
+TRIGGER: Final = "/v1/trigger/{camera}"
 _LONGEST_ID = 128
 
 
@@ -19,7 +21,7 @@ def trigger_routes(cameras: Mapping[str, CameraSource], answer: Answer) -> list[
 
     Args:
         cameras: By name.
-        answer: Inspects a picture and gives the JSON of `/v1/inspect`; raises as that path does.
+        answer: Inspects a picture and answers as `/v1/inspect` does; raises as that path does.
     """
 
     async def trigger(request: Request) -> Response:
@@ -35,6 +37,6 @@ def trigger_routes(cameras: Mapping[str, CameraSource], answer: Answer) -> list[
             picture = await camera.picture(part_id)
         except ResourceError as error:
             return JSONResponse({"error": str(error)}, 503, {"Retry-After": "1"})
-        return JSONResponse(dict(await answer(picture)))
+        return await answer(picture)
 
-    return [Route("/v1/trigger/{camera}", trigger, methods=["POST"])]
+    return [Route(TRIGGER, trigger, methods=["POST"])]

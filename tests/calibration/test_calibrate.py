@@ -66,7 +66,7 @@ def test_a_recipe_is_written_whole_and_nothing_is_left_beside_it(
     assert recipe.summary.scores["images"] == COUNT
     assert recipe.engine.engine == "onnxruntime"
     assert recipe.thresholds.score is not None
-    assert recipe.thresholds.score.rate == 0.065
+    assert recipe.thresholds.score.rate == 0.13
     assert {p.name for p in path.parent.iterdir()} == {"part.recipe", "part.html", "part.json"}
     assert json.loads(path.with_suffix(".json").read_text()) == {
         name: value for name, value in record.items() if name != "recipe"
@@ -130,6 +130,9 @@ def test_a_recipe_of_another_bundle_is_refused_with_4(
     [
         (("--rate", 0.001), 6, "cannot support a false-alarm rate"),
         (("--rate", 2), 2, "rate"),
+        (("--cost-miss", 9, "--prevalence", 0.1), 2, "--defects"),
+        (("--cost-miss", 9), 2, "--prevalence"),
+        (("--cost-miss", -9, "--prevalence", 0.1), 2, "miss"),
         (("--defects", "/nowhere"), 3, "/nowhere"),
         (("--region", "/nowhere.json"), 3, "/nowhere.json"),
         (("--leave-out", "zz.png"), 3, "zz.png"),
@@ -191,8 +194,79 @@ def test_the_page_holds_everything_and_asks_nobody(made: tuple[Path, Result]) ->
     assert not {"script", "iframe", "object", "form"} & set(tags)
     assert not re.search(r"https?://|url\(|@import", page)
     assert "<b>me</b>" not in page
-    for sentence in ("What to do next", "Good images nearest the limit", "defects found"):
+    for sentence in (
+        "What to do next", "Good images nearest the limit", "defects found", "Labelled pictures"
+    ):  # fmt: skip
         assert sentence in page
+
+
+def test_labelled_pictures_are_judged_by_limits_made_without_them(
+    made: tuple[Path, Result],
+) -> None:
+    record = json.loads(made[1].stdout)
+    assert (record["chosen_by"], record["costs"]) == ("good images", None)
+    left_out, written = record["labelled"]["left_out"], record["labelled"]["written"]
+    assert left_out["found"] == written["found"]
+    assert left_out["found"]["images"] == 3
+    assert left_out["false_alarms"]["images"] == record["distinct_images"]
+    assert left_out["false_alarms"]["count"] >= written["false_alarms"]["count"]
+    assert left_out["precision"]["confidence"] == 0.95
+
+
+def test_limits_by_costs_are_named_as_such_beside_those_of_good_images(
+    made: tuple[Path, Result], good: Path, bad: Path, tmp_path: Path
+) -> None:
+    path, page = tmp_path / "dear.recipe", tmp_path / "dear.html"
+    costs = ("--cost-miss", 200, "--prevalence", 0.2, "--cost-false-alarm", 2)
+    options = ("--defects", bad, *costs, "--report", page)
+    result = run("calibrate", DEMO_BUNDLE, good, "-o", path, *LOOSE, *options, "--product", "part")
+    assert result.exit_code == 0, result.output
+    assert "limits chosen by costs on labelled images" in result.stdout
+    assert "flatter themselves" in result.stdout
+    recipe, plain = read_recipe(path), read_recipe(made[0])
+    assert recipe.thresholds.costs is not None
+    assert recipe.thresholds.costs.miss == 200
+    assert recipe.thresholds.costs.false_alarm == 2
+    assert recipe.thresholds.score is not None
+    assert plain.thresholds.score is not None
+    assert recipe.thresholds.score.kind == "cost"
+    assert recipe.thresholds.score.good_ng == plain.thresholds.score.ng
+    assert recipe.thresholds.score.interval == plain.thresholds.score.interval
+    assert recipe.thresholds.score.false_alarms[1] > plain.thresholds.score.false_alarms[1]
+    record = json.loads(page.with_suffix(".json").read_text())
+    assert record["chosen_by"] == "costs"
+    assert record["labelled"]["cost"] > 0
+    assert record["labelled"]["written"]["found"]["count"] == 3  # a miss is dearer than all alarms
+    for sentence in ("Limits by costs", "lowest expected cost", "flatter themselves"):
+        assert sentence in page.read_text()
+    judged = run("predict", DEMO_BUNDLE, bad, "--recipe", path, "--json", "--threads", 1)
+    assert [json.loads(line)["verdict"] for line in judged.stdout.splitlines()] == ["NG"] * 3
+    compared = run("calibrate", "--compare", made[0], path, "--json")
+    assert json.loads(compared.stdout)["chosen_by"] == {"old": "good images", "new": "costs"}
+
+
+def test_pictures_that_repeat_one_another_count_once_and_are_named(
+    good: Path, tmp_path: Path
+) -> None:
+    folder, path, page = tmp_path / "copies", tmp_path / "x.recipe", tmp_path / "x.html"
+    folder.mkdir()
+    for image in sorted(good.iterdir()):
+        for copy in ("a", "b"):
+            (folder / f"{image.stem}{copy}.png").write_bytes(image.read_bytes())
+    result = run("calibrate", DEMO_BUNDLE, folder, "-o", path, "--threads", 1, "--report", page)
+    assert result.exit_code == 0, result.output
+    record = json.loads(page.with_suffix(".json").read_text())
+    assert (record["images"], record["distinct_images"]) == (2 * COUNT, COUNT)
+    assert record["limits"]["score"]["images"] == COUNT
+    assert record["limits"]["score"]["rate"] == pytest.approx(0.0951, abs=1e-4)
+    assert ["07a.png", "07b.png"] in record["repeated"]
+    assert "07a.png = 07b.png" in page.read_text()
+    assert any("0.0951, the smallest that 48" in warning for warning in record["warnings"])
+    assert read_recipe(path).summary.scores["images"] == COUNT
+    assert run(
+        "calibrate", DEMO_BUNDLE, folder, "-o", tmp_path / "y.recipe", "--threads", 1,
+        "--rate", 0.001,
+    ).exit_code == 6  # fmt: skip
 
 
 @pytest.mark.slow

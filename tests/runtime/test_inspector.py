@@ -12,7 +12,7 @@ from vipx.errors import EngineError, GateError, ImageError, UsageError
 from vipx.export import ExportOptions, bundle_from_detector
 from vipx.manifest import Precision
 from vipx.runtime import Inspector, check_goldens
-from vipx.runtime.engines.engine import ANSWER, EngineOptions, EngineRun, Output
+from vipx.runtime.engines.engine import ANSWER, EngineOptions, EngineRun, Output, StageTimes
 from vipx.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from vipx.verdict import Verdict
 
@@ -35,6 +35,32 @@ def test_the_same_image_gives_the_same_bits_again(inspector: Inspector) -> None:
     first, second = inspector.inspect(pixels), inspector.inspect(pixels)
     assert first.score == second.score
     np.testing.assert_array_equal(first.anomaly_map, second.anomaly_map)
+
+
+def test_many_images_give_what_each_gives_alone(inspector: Inspector, tmp_path: Path) -> None:
+    pictures: list[Path | np.ndarray] = [*noise_images(2, 70, 90), *noise_images(1)]
+    Image.fromarray(noise_images(1, 33, 44, seed=9)[0]).save(tmp_path / "a.png")
+    pictures.append(tmp_path / "a.png")
+    together = inspector.inspect_many(pictures)
+    for picture, found in zip(pictures, together, strict=True):
+        alone = inspector.inspect(picture)
+        assert found.score == pytest.approx(alone.score, abs=1e-5)
+        assert np.abs(found.anomaly_map - alone.anomaly_map).max() <= 1e-4
+        assert found.verdict is alone.verdict
+    assert {found.timings.stages for found in together} == {together[0].timings.stages}
+    assert inspector.inspect_many([]) == ()
+
+
+def test_the_times_of_a_batch_are_shared_evenly() -> None:
+    times = StageTimes(1.0, 2.0, 3.0, 4.0, 5.0)
+    assert times.divided(1) == times
+    assert 4 * times.divided(4).total == times.total == 15.0
+
+
+def test_one_unreadable_image_among_many_stops_all(inspector: Inspector, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"a\.png"):
+        inspector.inspect_many([noise_images(1)[0], tmp_path / "a.png"])
 
 
 def test_scores_and_maps_lie_in_the_unit_interval(inspector: Inspector) -> None:

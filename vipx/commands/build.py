@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vipx.commands.options import JSON, PATH, PRECISION
+from vipx.commands.options import CUDA_BACKEND, JSON, PATH, PRECISION
 from vipx.console import print_json, progress, warn
 
 if TYPE_CHECKING:
@@ -37,13 +37,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="How hard the builder tries; 5 takes several times as long.",
 )
-@click.option(
-    "--cuda-backend",
-    type=click.Choice(["auto", "cuda-python", "pycuda"]),
-    default="auto",
-    show_default=True,
-    help="What the GPU's memory is reached with.",
-)
+@CUDA_BACKEND
 @click.option("--rebuild", is_flag=True, help="Build again what is there and good.")
 @JSON
 def build(

@@ -8,10 +8,12 @@ import click
 
 from vipx.commands.options import JSON, PATH, PRECISION, engine_options
 from vipx.console import needs, print_json, print_tree, progress, warn
+from vipx.errors import UsageError
 
 if TYPE_CHECKING:
     from vipx.calibration.calibrate import Calibration
     from vipx.calibration.request import Request
+    from vipx.calibration.thresholds.costs import Costs
     from vipx.runtime.engines.engine import EngineOptions
 
 
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 @click.option("--product", help="Its name [that of the recipe's file].")
 @click.option("--author", help="Who calibrates [the user's name].")
 @click.option(
-    "--rate", type=float, default=0.05, show_default=True, help="Most good parts that may be NG."
+    "--rate",
+    type=float,
+    help="Most good parts that may be NG [0.05, or the smallest that so few images prove].",
 )
 @click.option(
     "--confidence", type=float, default=0.95, show_default=True, help="That they are no more."
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     type=click.Choice(["score", "map", "both"]),
     default="both",
     show_default=True,
-    help="What decides: the image's score, the heat map, or both at half the rate each.",
+    help="What decides: the image's score, the heat map, or both.",
 )
 @click.option(
     "--minimal-area",
@@ -45,7 +49,14 @@ if TYPE_CHECKING:
 )
 @click.option("--region", type=PATH, help="Where defects count: polygons (.json) or a white mask.")
 @click.option("--leave-out", multiple=True, help="A good image to pass over, by its name.")
-@click.option("--defects", type=PATH, help="Defective images; they change no threshold.")
+@click.option("--defects", type=PATH, help="Defective images; they change no limit without costs.")
+@click.option(
+    "--cost-miss",
+    type=float,
+    help="Of a defective part that is not NG: limits then lie where mistakes cost least.",
+)
+@click.option("--cost-false-alarm", type=float, help="Of a good part that is NG [1].")
+@click.option("--prevalence", type=float, help="Share of the line's parts that are defective.")
 @click.option("--fold-prompts", "fold", is_flag=True, help="One pair of texts for this product.")
 @click.option("--stress", is_flag=True, help="Perturb the good images and judge them again.")
 @click.option("--report", "page", type=PATH, help="HTML page; a .json is written beside it.")
@@ -100,6 +111,7 @@ def _request(
 
     names = ("rate", "confidence", "criteria", "area")
     wish = Wish(**{name: choices.pop(name) for name in names})
+    costs = _costs(choices)
     region, left_out = choices.pop("region"), choices.pop("leave_out")
     named: dict[str, Any] = {"product": choices.pop("product") or paths[2].stem}
     named |= {"author": choices.pop("author") or getpass.getuser()}
@@ -111,13 +123,29 @@ def _request(
         **named,
         **choices,
         wish=wish,
+        costs=costs,
         region=read_region(region) if region else None,
         left_out=left_out,
         options=options,
     )
 
 
+def _costs(choices: dict[str, Any]) -> "Costs | None":
+    """Take the three costs from the choices; there is no default for what only the line knows."""
+    from vipx.calibration.thresholds.costs import Costs
+
+    miss, alarm, prevalence = (
+        choices.pop(name) for name in ("cost_miss", "cost_false_alarm", "prevalence")
+    )
+    if miss is None and alarm is None and prevalence is None:
+        return None
+    if miss is None or prevalence is None:
+        raise UsageError("costs: expected both --cost-miss and --prevalence (and --defects)")
+    return Costs(miss, prevalence, 1.0 if alarm is None else alarm)
+
+
 def _tell(path: Path, result: "Calibration", as_json: bool) -> None:
+    from vipx.calibration.report.labels import point_lines, sentence_of
     from vipx.calibration.report.record import calibration_record
 
     record = calibration_record(result)
@@ -127,6 +155,8 @@ def _tell(path: Path, result: "Calibration", as_json: bool) -> None:
         print_json({"recipe": str(path)} | record)
         return
     click.echo(f"{path}: {record['product']}, {record['images']} good images")
+    if record["costs"]:
+        click.echo("  limits chosen by costs on labelled images, not by good images alone")
     for name, limit in record["limits"].items():
         click.echo(
             f"  {name}: NG from {limit['ng']:.4f} on, REVIEW from {limit['review']:.4f} on ({limit['kind']})"
@@ -134,7 +164,11 @@ def _tell(path: Path, result: "Calibration", as_json: bool) -> None:
     lower, upper = record["false_alarms"]
     click.echo(f"  false alarms: {100 * lower:.2g} to {100 * upper:.2g} % of good parts")
     if result.labelled:
-        click.echo(f"  defects found: {result.labelled.found.text}")
+        click.echo("  labelled pictures, each judged by limits that were made without it:")
+        for line in point_lines(result.labelled.left_out):
+            click.echo(f"    {line}")
+        if record["costs"]:
+            click.echo(f"  {sentence_of(result.labelled, result.recipe.thresholds)}")
 
 
 def _compare(paths: tuple[Path, Path], as_json: bool) -> None:

@@ -90,5 +90,5 @@ def _line(look: "Look | None") -> str:
     features = f", features p = {look.features.p_value:.1e}" if look.features else ""
     return (
         f"last look at {look.first} to {look.last}: median {look.scores.median:.4g} "
-        f"(was {look.scores.calibrated:.4g}), scores p = {look.scores.p_value:.1e}{features}"
+        f"(was {look.scores.calibrated:.4g}), scores p = {look.scores.lowest:.1e}{features}"
     )

@@ -23,6 +23,13 @@ DEVICE = click.option(
     show_default=True,
     help="Where the model runs; a device that is not there is an error.",
 )
+CUDA_BACKEND = click.option(
+    "--cuda-backend",
+    type=click.Choice(["auto", "cuda-python", "pycuda"]),
+    default="auto",
+    show_default=True,
+    help="What TensorRT reaches the GPU's memory with.",
+)
 _ENGINE_OPTIONS = (
     click.option(
         "--engine",
@@ -42,13 +49,7 @@ _ENGINE_OPTIONS = (
         show_default=True,
         help="Of the encoder beside its stored precision; bf16 is OpenVINO's alone.",
     ),
-    click.option(
-        "--cuda-backend",
-        type=click.Choice(["auto", "cuda-python", "pycuda"]),
-        default="auto",
-        show_default=True,
-        help="What TensorRT reaches the GPU's memory with.",
-    ),
+    CUDA_BACKEND,
     click.option(
         "--cuda-graph/--no-cuda-graph",
         default=True,

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="float32 at the model's size, an overlay at the image's, or both.",
 )
+@click.option("--camera", help="Name of the camera that took them, for each row of --json.")
+@click.option(
+    "--features",
+    is_flag=True,
+    help="Give each image's global feature in its row of --json, for `vipx drift`.",
+)
 @PRECISION
 @engine_options
 @click.option("--fail-on-ng", is_flag=True, help="Exit with 10 if any part is NG.")
@@ -43,6 +49,8 @@ def predict(
     recipe_path: Path | None,
     maps: Path | None,
     map_format: "MapFormat",
+    camera: str | None,
+    features: bool,
     precision: "Precision | None",
     options: "EngineOptions",
     fail_on_ng: bool,
@@ -53,19 +61,21 @@ def predict(
         from vipx.images import list_images
         from vipx.recipe import read_recipe
         from vipx.runtime.inspector import Inspector
-        from vipx.runtime.prediction import MapWriter, inspect_images
+        from vipx.runtime.prediction import MapWriter, Wanted, inspect_images
 
+    if (camera or features) and not as_json:
+        raise click.UsageError("--camera and --features go into rows of JSON; add --json")
     listing = list_images(images)
     if listing.passed_over:
         warn(f"{listing.passed_over} files that are no images were passed over")
-    writer = MapWriter(maps, map_format) if maps else None
+    wanted = Wanted(MapWriter(maps, map_format) if maps else None, camera, features)
     recipe = read_recipe(recipe_path) if recipe_path else None
     with Inspector.open(
         bundle, precision=precision, threshold=threshold, recipe=recipe, options=options
     ) as inspector:
         warn(f"{bundle}: {inspector.description.line}")
         _warn_of_limits(inspector, threshold)
-        rows = [_tell(row, as_json) for row in inspect_images(inspector, listing, writer)]
+        rows = [_tell(row, as_json) for row in inspect_images(inspector, listing, wanted)]
     failures = {row.failure for row in rows if row.failure}
     if failures:
         raise SystemExit(3 if "input" in failures else 5)

@@ -13,8 +13,10 @@ from vipx.console import needs, print_json, warn
 if TYPE_CHECKING:
     from vipx.manifest import Precision
     from vipx.runtime.engines.engine import EngineOptions
+    from vipx.runtime.server.peers.making import Configured
     from vipx.runtime.server.running import LineServer
     from vipx.runtime.server.settings import KeepMaps, ServerSettings
+    from vipx.runtime.server.storage.settings import StorageSettings
     from vipx.runtime.server.work.recipes import LoadedRecipe
 
 _TOKEN_VARIABLE = "VIPX_TOKEN"
@@ -44,6 +46,11 @@ class _Network:
 )
 @click.option("--threshold", type=float, help="Without recipes: scores from here on are NG.")
 @click.option("--review", type=float, help="Without recipes: scores from here on are REVIEW.")
+@click.option(
+    "--config",
+    type=PATH,
+    help="TOML with folders, cameras, webhooks, other sinks and storage rules: docs/server/io.md.",
+)
 @click.option(
     "--data",
     type=PATH,
@@ -109,6 +116,7 @@ def serve_local(
     recipes: tuple[Path, ...],
     threshold: float | None,
     review: float | None,
+    config: Path | None,
     data: Path,
     host: str,
     port: int,
@@ -139,35 +147,58 @@ def serve_local(
         import asyncio
 
         from vipx.runtime.server.running import LineServer, run_until_told
-        from vipx.runtime.server.storage.settings import StorageSettings
         from vipx.runtime.server.work.settings import Bounds, WorkSettings
+    loaded = _recipes(bundle, recipes, threshold, review)
+    line = _configured(config, [one.name for one in loaded], data, stop_unless_stored)
     network = _network(_Network(host, port, allow_host, token_file, keep_maps, timeout_ms), data)
     server = LineServer(
         network=network,
         work=WorkSettings(
             bundle=bundle,
-            recipes=_recipes(bundle, recipes, threshold, review),
+            recipes=loaded,
             options=options,
             precision=precision,
             fallback=_cpu(options) if fallback_cpu else None,
             bounds=Bounds(queue=queue),
         ),
-        storage=StorageSettings(data, on_error="stop" if stop_unless_stored else "continue"),
+        storage=line.storage,
         latch=latch,
-        shown=_shown(network, bundle, data),
+        shown=_shown(network, bundle, line.storage) | _shown_config(config),
+        peers=line.peers,
     )
     _tell_what_is_open(server)
     asyncio.run(run_until_told(server, lambda url, engine: _tell_ready(url, engine, as_json)))
 
 
+def _configured(
+    config: Path | None, recipes: list[str], data: Path, stop_unless_stored: bool
+) -> "Configured":
+    """Make what the configuration file names; the option makes storing mandatory whatever the file says."""
+    from dataclasses import replace
+
+    from vipx.runtime.server.peers.making import Configured, LinePeers, configured
+    from vipx.runtime.server.storage.settings import StorageSettings
+
+    if config is None:
+        made = Configured(LinePeers(), StorageSettings(data))
+    else:
+        made = configured(config, recipes, data, warn)
+    if not stop_unless_stored:
+        return made
+    return replace(made, storage=replace(made.storage, on_error="stop"))
+
+
 def _network(given: _Network, data: Path) -> "ServerSettings":
     from vipx.runtime.server.app.safety.passwords import check_line
+    from vipx.runtime.server.peers.secrets import secret_of_file
     from vipx.runtime.server.settings import ServerSettings
 
-    line = _secret(data / _PASSWORD_FILE, "password") if (data / _PASSWORD_FILE).exists() else None
+    kept, line = data / _PASSWORD_FILE, None
+    if kept.exists():
+        line = secret_of_file(kept, "password", warn)
     token = os.environ.get(_TOKEN_VARIABLE) or None
     if given.token_file is not None:
-        token = _secret(given.token_file, "token")
+        token = secret_of_file(given.token_file, "token", warn)
     return ServerSettings(
         host=given.host,
         port=given.port,
@@ -199,20 +230,6 @@ def _cpu(options: "EngineOptions") -> "EngineOptions":
     return EngineOptions("onnxruntime", "cpu", options.threads)
 
 
-def _secret(path: Path, what: str) -> str:
-    """Read a secret's file; one that every user of the machine can read is told about, and taken."""
-    from vipx.errors import InputError
-
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-        is_open = bool(path.stat().st_mode & 0o077)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: the {what} cannot be read ({error})") from error
-    if is_open:
-        warn(f"{path}: other users can read the {what}; run: chmod 600 {path}")
-    return text
-
-
 def _set_password(data: Path) -> None:
     from vipx.files import write_atomically
     from vipx.runtime.server.app.safety.passwords import hash_password
@@ -229,10 +246,16 @@ def _set_password(data: Path) -> None:
     warn(f"{path}: written; restart the server to use it")
 
 
-def _shown(network: "ServerSettings", bundle: Path, data: Path) -> dict[str, str]:
+def _shown_config(config: Path | None) -> dict[str, str]:
+    return {"configuration": "none" if config is None else str(config.resolve())}
+
+
+def _shown(network: "ServerSettings", bundle: Path, storage: "StorageSettings") -> dict[str, str]:
+    must = storage.on_error == "stop"
     return {
         "bundle": str(bundle),
-        "data": str(data.resolve()),
+        "data": str(storage.folder.resolve()),
+        "a part that cannot be stored": "gets no verdict" if must else "is answered all the same",
         "listens on": f"{network.host}:{network.port}",
         "token": "asked for" if network.token else "not asked for",
         "engineer": "has a password" if network.engineer else "no password is set",

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from vipx.errors import InputError
-from vipx.manifest import Record, Sha256
+from vipx.manifest import Record, Sha256, first_fault
 
 RESULTS = "results.json"
 CATEGORIES_CSV = "results.csv"
@@ -162,10 +162,8 @@ def read_results(path: Path) -> Results:
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}); check the path") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(
-            f"{file}: not results that this vipx understands: {where}: {first['msg']}; "
+            f"{file}: not results that this vipx understands: {first_fault(error)}; "
             "`vipx eval --out` writes them"
         ) from error
 

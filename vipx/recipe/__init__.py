@@ -12,23 +12,22 @@ from vipx.recipe.records import (
     ArrayRecord,
     BundleRecord,
     EngineRecord,
-    FitRecord,
     FoldRecord,
     ImageSetRecord,
-    LimitRecord,
     MadeRecord,
     PastRecord,
     Recipe,
     RecipeContent,
     RegionRecord,
     SummaryRecord,
-    ThresholdsRecord,
 )
+from vipx.recipe.thresholds import CostsRecord, FitRecord, LimitRecord, ThresholdsRecord
 
 __all__ = [
     "SUFFIX",
     "ArrayRecord",
     "BundleRecord",
+    "CostsRecord",
     "EngineRecord",
     "FitRecord",
     "FoldRecord",

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from vipx.bundle import Bundle
 from vipx.errors import RecipeError
 from vipx.files import write_atomically
+from vipx.manifest import first_fault
 from vipx.recipe.records import Recipe, RecipeContent
 
 SUFFIX = ".recipe"
@@ -43,10 +44,8 @@ def read_recipe(path: Path) -> Recipe:
     try:
         recipe = Recipe.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise RecipeError(
-            f"{path}: not a recipe that this vipx understands: {where}: {first['msg']}; "
+            f"{path}: not a recipe that this vipx understands: {first_fault(error)}; "
             "make it again with `vipx calibrate`"
         ) from error
     if recipe.sha256 != content_sha256(recipe) or data != _file_text(recipe).encode():

@@ -9,76 +9,10 @@ from numpy import ndarray
 from pydantic import Field, JsonValue, model_validator
 
 from vipx.manifest import Precision, Record, Sha256
+from vipx.recipe.thresholds import ThresholdsRecord, Unit
 
-Unit = Annotated[float, Field(ge=0, le=1)]
-Share = Annotated[float, Field(gt=0, lt=1)]
 Point = tuple[Unit, Unit]
 Side = Annotated[int, Field(ge=1, le=2**15)]
-
-
-class FitRecord(Record):
-    """A generalised Pareto tail of log odds, with Anderson-Darling's statistic of its fit."""
-
-    shape: float
-    scale: float
-    location: float
-    exceedances: int
-    statistic: float
-    p_value: float
-
-
-class LimitRecord(Record):
-    """Where one number of an image becomes REVIEW and where NG, and how sure that is.
-
-    Attributes:
-        ng: From here on NG.
-        review: From here on REVIEW.
-        rate: Share of good images that may be NG by this number alone.
-        confidence: Of everything stated here.
-        kind: Distribution-free order statistic, or a fitted tail.
-        interval: Confidence interval of the (1 - rate) quantile.
-        false_alarms: Distribution-free interval of the true rate at `ng`, from the images themselves.
-        images: How many images that do not repeat one another stand behind it.
-        warnings: What weakens it, in sentences.
-        fit: The tail, where it was fitted.
-    """
-
-    ng: Annotated[float, Field(gt=0)]
-    review: float
-    rate: Share
-    confidence: Share
-    kind: Literal["order", "tail"]
-    interval: tuple[float, float]
-    false_alarms: tuple[Unit, Unit]
-    images: Annotated[int, Field(ge=1)]
-    warnings: tuple[str, ...] = ()
-    fit: FitRecord | None = None
-
-    @model_validator(mode="after")
-    def _review_comes_first(self) -> "LimitRecord":
-        if self.review > self.ng:
-            raise ValueError("expected review at or below ng")
-        return self
-
-
-class ThresholdsRecord(Record):
-    """What is compared with what.
-
-    Attributes:
-        score: Limits of the image's score; None if it does not decide.
-        level: Limits of the heat map: the part is NG where `minimal_area` pixels reach `level.ng`.
-        minimal_area: In pixels of the model's input, inside the region.
-    """
-
-    score: LimitRecord | None
-    level: LimitRecord | None
-    minimal_area: Annotated[int, Field(ge=1)] = 1
-
-    @model_validator(mode="after")
-    def _something_decides(self) -> "ThresholdsRecord":
-        if self.score is None and self.level is None:
-            raise ValueError("expected limits of the score, of the heat map or of both")
-        return self
 
 
 class ArrayRecord(Record):

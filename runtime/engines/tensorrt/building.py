@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,16 @@ from vipx.runtime.engines.engine import CudaBackend as CudaBackendName
 from vipx.runtime.engines.engine import Engine, EngineOptions, Model
 from vipx.runtime.engines.models import model_of
 from vipx.runtime.engines.tensorrt.builder import Compile, compile_in_child
-from vipx.runtime.engines.tensorrt.cache import PLAN, RECORD, Cache, Unusable, open_cache, seal
+from vipx.runtime.engines.tensorrt.cache import (
+    PLAN,
+    RECORD,
+    SECONDS,
+    Cache,
+    CompiledPlan,
+    Unusable,
+    open_cache,
+    seal,
+)
 from vipx.runtime.engines.tensorrt.compiler import Request
 from vipx.runtime.engines.tensorrt.engine import TensorRtEngine
 from vipx.runtime.engines.tensorrt.key import (
@@ -162,30 +171,29 @@ class _Build:
 
     def run(self, model: Model, settings: Settings, report: Report) -> Built:
         target = _Target(model, settings, plans_of(model, self.environment, settings))
-        content = {} if self.wish.anew else self._stored(target)
-        if len(content) == len(target.plans):
+        compiled = {} if self.wish.anew else self._stored(target)
+        if len(compiled) == len(target.plans):
             report("all engines are there and unchanged")
-        seconds: dict[Role, float] = {}
         with ExitStack() as whole:
             folders: dict[Role, Path] = {}
             for plan in target.plans:
-                if plan.role not in content:
+                if plan.role not in compiled:
                     folders[plan.role] = folder = whole.enter_context(_folder(self.cache, plan))
-                    seconds[plan.role] = self._compile(plan, folder / PLAN, settings, report)
-                    content[plan.role] = (folder / PLAN).read_bytes()
+                    seconds = self._compile(plan, folder / PLAN, settings, report)
+                    compiled[plan.role] = CompiledPlan((folder / PLAN).read_bytes(), seconds)
             report("golden images")
-            built = self._judged(target, content, seconds)
+            built = self._judged(target, compiled, frozenset(folders))
             for plan in target.plans:
                 if plan.role in folders:
-                    record = _record(self.bundle, plan, content[plan.role], built)
+                    record = _record(self.bundle, plan, compiled[plan.role], built)
                     write_atomically(folders[plan.role] / RECORD, seal(record))
         key = approval_key(model, self.environment, settings.batch)
         self.cache.approve(key, _approval(self.bundle, target, built))
         return built
 
-    def _stored(self, target: _Target) -> dict[Role, bytes]:
+    def _stored(self, target: _Target) -> dict[Role, CompiledPlan]:
         """Read the plans that are there; what was changed or belongs elsewhere is as if it were not."""
-        stored: dict[Role, bytes] = {}
+        stored: dict[Role, CompiledPlan] = {}
         for plan in target.plans:
             with suppress(Unusable):
                 stored[plan.role] = self.cache.read(plan)
@@ -210,11 +218,11 @@ class _Build:
         return time.monotonic() - began
 
     def _judged(
-        self, target: _Target, content: Mapping[Role, bytes], seconds: Mapping[Role, float]
+        self, target: _Target, compiled: Mapping[Role, CompiledPlan], new: Collection[Role]
     ) -> Built:
         """Run the golden images; nothing that fails here is kept."""
         engines: list[TensorRtEngine] = []
-        ordered = {plan.role: content[plan.role] for plan in target.plans}
+        ordered = {plan.role: compiled[plan.role] for plan in target.plans}
 
         def opened(_: Model, options: EngineOptions) -> Engine:
             engines.append(TensorRtEngine(target.model, options, lambda *_: ordered))
@@ -233,21 +241,25 @@ class _Build:
             parity = check_goldens(inspector, precision)
             fused = engines[0].fused_attention
         plans = tuple(
-            BuiltPlan(p.role, p.key, len(content[p.role]), seconds.get(p.role, 0.0))
-            for p in target.plans
+            _told(plan, compiled[plan.role], new=plan.role in new) for plan in target.plans
         )
         blocks = self.bundle.manifest.backbone.vision_layers
         return Built(self.environment, target.settings, plans, parity, fused, blocks)
 
 
-def _record(bundle: Bundle, plan: Plan, content: bytes, built: Built) -> dict[str, Any]:
+def _told(plan: Plan, compiled: CompiledPlan, *, new: bool) -> BuiltPlan:
+    return BuiltPlan(plan.role, plan.key, len(compiled.content), compiled.seconds if new else 0.0)
+
+
+def _record(bundle: Bundle, plan: Plan, compiled: CompiledPlan, built: Built) -> dict[str, Any]:
     """Say beside a plan what it is."""
     return {
         "key": plan.key,
         "facts": plan.facts,
         "role": plan.role,
-        "plan_sha256": hashlib.sha256(content).hexdigest(),
-        "plan_size": len(content),
+        "plan_sha256": hashlib.sha256(compiled.content).hexdigest(),
+        "plan_size": len(compiled.content),
+        SECONDS: round(compiled.seconds, 3),
     } | _circumstances(bundle, built)
 
 

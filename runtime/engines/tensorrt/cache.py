@@ -30,11 +30,20 @@ PLAN = "plan"
 RECORD = "engine.json"
 APPROVED = "approved"
 TIMINGS = "timings"
+SECONDS = "build_seconds"
 _SEAL = "sha256"
 
 
 class Unusable(Exception):  # noqa: N818 - no error: it says why something is built again
     """A plan is not there, or is not what was written; `str` says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPlan:
+    """What TensorRT compiled for one graph, and the seconds that it took."""
+
+    content: bytes
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +60,8 @@ class Cache:
         """Give the place of measured kernels."""
         return _private(self.root / TIMINGS) / key
 
-    def read(self, plan: Plan) -> bytes:
-        """Give a plan's bytes, all of them checked; these very bytes are what may be deserialised.
+    def read(self, plan: Plan) -> CompiledPlan:
+        """Give a plan, all of its bytes checked; these very bytes are what may be deserialised.
 
         Raises:
             Unusable: It is not there, was changed, or may be someone else's.
@@ -65,7 +74,7 @@ class Cache:
         content = read_own(folder / PLAN)
         if hashlib.sha256(content).hexdigest() != record.get("plan_sha256"):
             raise Unusable(f"{folder / PLAN}: was changed since it was built")
-        return content
+        return CompiledPlan(content, float(record[SECONDS]))
 
     def read_approval(self, key: str) -> dict[str, Any]:
         """Give the record that a bundle's plans passed.

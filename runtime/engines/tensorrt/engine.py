@@ -12,6 +12,7 @@ from vipx.runtime.cuda.backend import CudaBackend, CudaEvent, CudaGraph
 from vipx.runtime.cuda.choice import open_backend
 from vipx.runtime.engines.engine import (
     ANSWER,
+    BUILD_SECONDS,
     EngineDescription,
     EngineOptions,
     EngineRun,
@@ -19,13 +20,14 @@ from vipx.runtime.engines.engine import (
     Output,
     StageTimes,
 )
+from vipx.runtime.engines.tensorrt.cache import CompiledPlan
 from vipx.runtime.engines.tensorrt.graph import Graph, Memory
 from vipx.runtime.engines.tensorrt.key import Environment, Role, environment_of
 from vipx.runtime.engines.tensorrt.library import load_tensorrt
 from vipx.runtime.engines.tensorrt.stored import stored_plans
 
 # Where plans come from: the ones that passed, or the ones that are about to be judged.
-Plans = Callable[[Model, Environment, int], Mapping[Role, bytes]]
+Plans = Callable[[Model, Environment, int], Mapping[Role, CompiledPlan]]
 
 
 class TensorRtEngine:
@@ -60,10 +62,11 @@ class TensorRtEngine:
     def _open(self, backend: CudaBackend, plans: Plans) -> None:
         library, batch = load_tensorrt(), self._options.batch
         self._version = str(library.__version__)
-        content = plans(self._model, environment_of(library, backend.facts), batch)
-        for role, plan in content.items():
+        compiled = plans(self._model, environment_of(library, backend.facts), batch)
+        self._build_seconds = sum(plan.seconds for plan in compiled.values())
+        for role, plan in compiled.items():
             name = f"{self._model.name} ({role})"
-            self._graphs.append(Graph(library, name, plan, batch))
+            self._graphs.append(Graph(library, name, plan.content, batch))
         self._memory = Memory(backend, self._graphs, frozenset(("image", *ANSWER)))
         for graph in self._graphs:
             graph.bind(self._memory.addresses)
@@ -87,6 +90,7 @@ class TensorRtEngine:
                 "batch": str(self._options.batch),
                 "through": backend.name,
                 "CUDA graph": "on" if self._replays else "off",
+                BUILD_SECONDS: f"{self._build_seconds:.1f}",
             },
         )
 

@@ -17,9 +17,8 @@ from vipx.runtime.engines.engine import Model
 from vipx.runtime.engines.tensorrt.compiler import Typing
 
 Role = Literal["encoder", "prompts", "heads"]
-REVISION = (
-    1  # of what vipx asks the builder for; another one means other plans from the same graphs
-)
+# Of what vipx asks the builder for and keeps beside a plan; another one means that all are built again.
+REVISION = 2
 _L4T = Path("/etc/nv_tegra_release")
 _FLAVOURS = ("tensorrt_cu12_libs", "tensorrt_cu13_libs", "tensorrt_libs")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from vipx.errors import EngineError
 from vipx.runtime.engines.engine import Model
-from vipx.runtime.engines.tensorrt.cache import Cache, Unusable, open_cache
+from vipx.runtime.engines.tensorrt.cache import Cache, CompiledPlan, Unusable, open_cache
 from vipx.runtime.engines.tensorrt.key import (
     Environment,
     Plan,
@@ -17,7 +17,7 @@ from vipx.runtime.engines.tensorrt.key import (
 )
 
 
-def stored_plans(model: Model, environment: Environment, batch: int) -> Mapping[Role, bytes]:
+def stored_plans(model: Model, environment: Environment, batch: int) -> Mapping[Role, CompiledPlan]:
     """Read the plans of a model; nothing is built here, since that takes minutes and all of a device.
 
     Raises:

@@ -1,6 +1,6 @@
 """Puts the server together: routes, guard, counters, pages."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -40,11 +40,17 @@ def inspecting_of(settings: ServerSettings, pool: Work, store: Results | None) -
     return Inspecting(pool, store, keep_maps=settings.keep_maps)
 
 
+async def no_metrics() -> Sequence[str]:
+    """Count nothing more."""
+    return ()
+
+
 def assemble(
     settings: ServerSettings,
     inspecting: Inspecting,
     bodies: Bodies,
     pages: Sequence[BaseRoute] = (),
+    counted: Callable[[], Awaitable[Sequence[str]]] = no_metrics,
 ) -> Starlette:
     """Make the application with pages.
 
@@ -53,6 +59,7 @@ def assemble(
         inspecting: What its inspections need.
         bodies: Reads what is sent; one for all routes, as it bounds them together.
         pages: Further routes; they come last, and `request.state.role` is set for them too.
+        counted: Gives further lines of `/metrics`.
 
     Raises:
         UsageError: Two models would have the same name.
@@ -63,7 +70,7 @@ def assemble(
         *ProtocolRoutes(settings, inspecting, bodies).routes(),
         *InspectRoutes(settings, inspecting, bodies).routes(),
         *SessionRoutes(access, bodies).routes(),
-        *_plain_routes(inspecting, bodies),
+        *_plain_routes(inspecting, bodies, counted),
         *pages,
     ]
     app = Starlette(
@@ -75,10 +82,13 @@ def assemble(
     return app
 
 
-def _plain_routes(inspecting: Inspecting, bodies: Bodies) -> list[Route]:
+def _plain_routes(
+    inspecting: Inspecting, bodies: Bodies, counted: Callable[[], Awaitable[Sequence[str]]]
+) -> list[Route]:
     async def metrics(_: Request) -> Response:
         recipes = ((one.name, one.size) for one in inspecting.work.recipes)
-        text = metrics_text(inspecting, models_of(recipes, 1), bodies.held)
+        more = await counted()
+        text = metrics_text(inspecting, models_of(recipes, 1), bodies.held, more)
         return Response(text, media_type=CONTENT_TYPE)
 
     described, page = write_json(description()), docs_page(description())

@@ -75,12 +75,10 @@ class InspectRoutes:
                 asked.part_id,
             )
             recorded = await inspect_and_record(self._inspecting, task, source="http")
-        result = result_record(recorded)
-        if recorded.outcome.verdict is Verdict.ERROR:
-            return _as_json({"error": result["reason"]} | result, 503)
-        if asked.map == "none" or recorded.outcome.anomaly_map is None:
-            return _as_json(result, 200)
-        return await _with_map(result, recorded.outcome, asked.map, request)
+        anomaly_map = recorded.outcome.anomaly_map
+        if asked.map == "none" or anomaly_map is None or _failed(recorded):
+            return inspection_answer(recorded)
+        return await _with_map(result_record(recorded), recorded.outcome, asked.map, request)
 
     def _asked(self, request: Request, body: bytes, kind: str) -> _Asked:
         fields = dict(request.query_params)
@@ -114,6 +112,18 @@ class InspectRoutes:
         if not (text.isascii() and text.isdigit() and len(text) <= 9):
             raise RequestError(f"timeout_ms: expected milliseconds, got {shown(text)}")
         return read_deadline({"timeout": 1000 * int(text)}, self._settings.deadline_s)
+
+
+def inspection_answer(recorded: Recorded) -> Response:
+    """Answer with the JSON of an inspection; 503 where the engine failed on the picture."""
+    result = result_record(recorded)
+    if _failed(recorded):
+        return _as_json({"error": result["reason"]} | result, 503)
+    return _as_json(result, 200)
+
+
+def _failed(recorded: Recorded) -> bool:
+    return recorded.outcome.verdict is Verdict.ERROR
 
 
 def _as_json(result: Mapping[str, object], status: int) -> Response:

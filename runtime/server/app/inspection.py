@@ -193,6 +193,7 @@ async def _record_of(inspecting: Inspecting, task: Task, outcome: Outcome, sourc
         microseconds=outcome.microseconds,
         source=source,
         image=task.image if isinstance(task.image, bytes) else None,
+        frame=None if isinstance(task.image, bytes) else task.image,
         heat_map=heat_map,
         engine=outcome.engine,
         identity=outcome.identity,

@@ -14,61 +14,63 @@ Number = int | float
 
 
 @dataclass(frozen=True, slots=True)
-class _Sample:
+class Sample:
+    """One line of a family."""
+
     labels: Mapping[str, str]
     value: Number
     suffix: str = ""
 
 
-def metrics_text(inspecting: Inspecting, models: Iterable[str], held_bytes: int) -> str:
-    """Write all counts; a model that nobody asked yet counts zero."""
+def metrics_text(
+    inspecting: Inspecting, models: Iterable[str], held_bytes: int, more: Iterable[str] = ()
+) -> str:
+    """Write all counts, and more lines behind them; a model that nobody asked yet counts zero."""
     counts = {name: inspecting.counters.of(name) for name in models}
-    lines = [*_triton(counts), *_own(inspecting, counts, held_bytes)]
+    lines = [*_triton(counts), *_own(inspecting, counts, held_bytes), *more]
     return "\n".join(lines) + "\n"
 
 
 def _triton(counts: Mapping[str, ModelCounters]) -> Iterator[str]:
-    def each(of: "dict[str, Number]") -> list[_Sample]:
-        return [_Sample(_model(name), value) for name, value in of.items()]
+    def each(of: "dict[str, Number]") -> list[Sample]:
+        return [Sample(_model(name), value) for name, value in of.items()]
 
-    def step(name: str) -> list[_Sample]:
+    def step(name: str) -> list[Sample]:
         return each({model: one.step_us[name] for model, one in counts.items()})
 
-    yield from _counter(
+    yield from counter(
         "nv_inference_request_success",
         "Requests that were answered",
         each({name: one.success for name, one in counts.items()}),
     )
-    yield from _counter(
+    yield from counter(
         "nv_inference_request_failure",
         "Requests that were not answered, by reason",
         [
-            _Sample(_model(name) | {"reason": reason}, one.failure[reason])
+            Sample(_model(name) | {"reason": reason}, one.failure[reason])
             for name, one in counts.items()
             for reason in get_args(Failure)
         ],
     )
     images = each({name: one.inferences for name, one in counts.items()})
-    yield from _counter("nv_inference_count", "Images that were answered", images)
-    yield from _counter("nv_inference_exec_count", "Runs of the engine", images)
-    yield from _counter(
+    yield from counter("nv_inference_count", "Images that were answered", images)
+    yield from counter("nv_inference_exec_count", "Runs of the engine", images)
+    yield from counter(
         "nv_inference_request_duration_us",
         "Microseconds of answered requests",
         each({name: one.request_us for name, one in counts.items()}),
     )
-    yield from _counter(
-        "nv_inference_queue_duration_us", "Microseconds in the queue", step("queue")
-    )
-    yield from _counter(
+    yield from counter("nv_inference_queue_duration_us", "Microseconds in the queue", step("queue"))
+    yield from counter(
         "nv_inference_compute_input_duration_us", "Microseconds of preparation", step("preprocess")
     )
-    yield from _counter(
+    yield from counter(
         "nv_inference_compute_infer_duration_us", "Microseconds of the engine", step("infer")
     )
-    yield from _counter(
+    yield from counter(
         "nv_inference_compute_output_duration_us", "Microseconds of outputs", step("postprocess")
     )
-    yield from _gauge(
+    yield from gauge(
         "nv_inference_pending_request_count",
         "Requests that are being answered",
         each({name: one.pending for name, one in counts.items()}),
@@ -79,11 +81,11 @@ def _own(
     inspecting: Inspecting, counts: Mapping[str, ModelCounters], held_bytes: int
 ) -> Iterator[str]:
     state = inspecting.work.state
-    yield from _counter(
+    yield from counter(
         "vipx_verdicts_total",
         "Images by verdict",
         [
-            _Sample({"model": name, "verdict": verdict.value}, one.verdicts[verdict])
+            Sample({"model": name, "verdict": verdict.value}, one.verdicts[verdict])
             for name, one in counts.items()
             for verdict in Verdict
         ],
@@ -95,9 +97,9 @@ def _own(
         ("vipx_queued", "Images that wait for the engine", state.queued),
         ("vipx_held_body_bytes", "Bytes of request bodies that are held", held_bytes),
     ):
-        yield from _gauge(name, text, [_Sample({}, value)])
-    yield from _counter(
-        "vipx_engine_restarts_total", "Restarts of the engine", [_Sample({}, state.restarts)]
+        yield from gauge(name, text, [Sample({}, value)])
+    yield from counter(
+        "vipx_engine_restarts_total", "Restarts of the engine", [Sample({}, state.restarts)]
     )
 
 
@@ -108,24 +110,26 @@ def _histograms(counts: Mapping[str, ModelCounters]) -> Iterator[str]:
     )
 
 
-def _histogram(name: str, counts: ModelCounters) -> Iterator[_Sample]:
+def _histogram(name: str, counts: ModelCounters) -> Iterator[Sample]:
     total = 0
     for bound, count in zip((*map(str, BUCKETS), "+Inf"), counts.buckets, strict=True):
         total += count
-        yield _Sample({"model": name, "le": bound}, total, "_bucket")
-    yield _Sample({"model": name}, counts.request_us / 1e6, "_sum")
-    yield _Sample({"model": name}, total, "_count")
+        yield Sample({"model": name, "le": bound}, total, "_bucket")
+    yield Sample({"model": name}, counts.request_us / 1e6, "_sum")
+    yield Sample({"model": name}, total, "_count")
 
 
-def _counter(name: str, text: str, samples: Iterable[_Sample]) -> Iterator[str]:
+def counter(name: str, text: str, samples: Iterable[Sample]) -> Iterator[str]:
+    """Write a family of counts that only rise."""
     return _family(name, text, "counter", samples)
 
 
-def _gauge(name: str, text: str, samples: Iterable[_Sample]) -> Iterator[str]:
+def gauge(name: str, text: str, samples: Iterable[Sample]) -> Iterator[str]:
+    """Write a family of values."""
     return _family(name, text, "gauge", samples)
 
 
-def _family(name: str, text: str, kind: str, samples: Iterable[_Sample]) -> Iterator[str]:
+def _family(name: str, text: str, kind: str, samples: Iterable[Sample]) -> Iterator[str]:
     yield f"# HELP {name} {text}"
     yield f"# TYPE {name} {kind}"
     for sample in samples:

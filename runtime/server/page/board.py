@@ -6,8 +6,11 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from jaxtyping import UInt8
+from numpy import ndarray
 
 from vipx.runtime.server.storage.record import Receipt, Record
 from vipx.runtime.server.storage.rows import plain
@@ -17,6 +20,7 @@ _SHOWN = 12
 _MAPS = 16
 _MOST_LISTENERS = 32
 _HEARTBEAT_S = 10.0
+_LONGEST_SIDE = 1024
 
 
 @dataclass(slots=True)
@@ -54,16 +58,23 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A result on the board, with the bytes of its pictures; at most a dozen are held."""
+    """A result on the board, with the bytes of its pictures; at most a dozen are held.
+
+    Attributes:
+        record: Without its raw frame.
+        receipt: Its number.
+        frame: A raw frame, small enough for a screen.
+    """
 
     record: Record
     receipt: Receipt
+    frame: UInt8[ndarray, "height width 3"] | None = None
 
     def plain(self) -> dict[str, Any]:
         """Give it without bytes."""
         more = {
             "stored": self.receipt.stored,
-            "has_image": self.record.image is not None,
+            "has_image": self.record.image is not None or self.frame is not None,
             "has_map": self.record.heat_map is not None,
         }
         return plain(self.record, self.receipt.seq) | more
@@ -88,7 +99,7 @@ class Board:
 
     def publish(self, record: Record, receipt: Receipt) -> None:
         """Show a new result."""
-        shown = Shown(record, receipt)
+        shown = Shown(replace(record, frame=None), receipt, _reduced(record.frame))
         self._shown = [shown, *self._shown[: _SHOWN - 1]]
         self.counters.add(record)
         if self.latch and record.verdict is Verdict.NG:
@@ -170,6 +181,16 @@ class Board:
     def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def _reduced(
+    frame: UInt8[ndarray, "height width 3"] | None,
+) -> UInt8[ndarray, "rows columns 3"] | None:
+    """Take every n-th pixel, as a copy: the frame may be a view of a request's whole body."""
+    if frame is None:
+        return None
+    step = -(-max(frame.shape[:2]) // _LONGEST_SIDE)
+    return frame[::step, ::step].copy()
 
 
 def _now() -> int:

@@ -27,7 +27,10 @@ class PeerState:
         kind: `folder`, `camera`, `webhook`, `mqtt`, ...
         direction: Whether pictures come from it or results go to it.
         alarm: What is wrong; None where it works.
-        detail: What it did last, in a few words.
+        detail: What it did, in a few words.
+        done: Pictures that it delivered, or results that it took, since the start.
+        failed: Pictures that could not be inspected.
+        restarts: How often it ended by a bug and was started again.
     """
 
     name: str
@@ -35,6 +38,9 @@ class PeerState:
     direction: Literal["source", "sink"]
     alarm: str | None
     detail: str
+    done: int = 0
+    failed: int = 0
+    restarts: int = 0
 
 
 def no_peers() -> Sequence[PeerState]:
@@ -72,6 +78,20 @@ class PageContext:
     examine: Callable[[], Mapping[str, Any]] = no_report
     settings: Mapping[str, str] | None = None
     deadline_s: float = 5.0
+
+    def alarms(self) -> list[str]:
+        """List what somebody should look after, in words for the bar above every screen."""
+        work, store = self.inspecting.work.state, self.store.state()
+        told = [] if work.ready else ["The engine is not ready: no part gets a verdict."]
+        if work.degraded:
+            told.append(f"The engine runs degraded: {work.degraded}")
+        if store.alarm:
+            told.append(f"Results are not stored: {store.alarm}")
+        return told + [
+            f"{peer.direction.capitalize()} {peer.name}: {peer.alarm}"
+            for peer in self.peers()
+            if peer.alarm
+        ]
 
     @property
     def recipes(self) -> list[str]:

@@ -17,7 +17,7 @@ from vipx.runtime.server.page.context import PageContext, person
 from vipx.runtime.server.page.rendering import Templates
 from vipx.runtime.server.protocol.faults import RequestError
 from vipx.runtime.server.protocol.json_text import read_json_object
-from vipx.runtime.server.storage.pictures import for_browser, thumbnail
+from vipx.runtime.server.storage.pictures import for_browser, thumbnail, thumbnail_of
 from vipx.runtime.server.storage.reader import Filter
 from vipx.runtime.server.storage.record import LABELS, Label, Result, is_result_id
 from vipx.verdict import Verdict
@@ -99,6 +99,10 @@ class HistoryScreen:
         return _lasting(*picture)
 
     async def _thumbnail(self, request: Request) -> Response:
+        shown = self._context.board.find(_result_id(request))
+        if shown is not None and shown.frame is not None:  # its picture may not be written yet
+            small = await asyncio.to_thread(thumbnail_of, shown.frame)
+            return _lasting(small, "image/jpeg")
         data = await self._bytes(request, "image")
         async with self._decoding:
             return _lasting(await asyncio.to_thread(thumbnail, data), "image/jpeg")

@@ -12,7 +12,9 @@ from vipx.runtime.server.app.answers import json_answer, unavailable
 from vipx.runtime.server.page.context import PageContext
 from vipx.runtime.server.page.rendering import Templates
 from vipx.runtime.server.protocol.faults import RequestError
-from vipx.runtime.server.storage.pictures import for_browser
+from vipx.runtime.server.storage.pictures import for_browser, frame_png
+
+_SHORT = {"Cache-Control": "max-age=60"}
 
 
 class LiveScreen:
@@ -45,7 +47,7 @@ class LiveScreen:
             yield f"data: {board}\n\n"
 
     def status(self) -> dict[str, Any]:
-        """Say how engine and store are, as every event does."""
+        """Say how engine, store, sources and sinks are, as every event does."""
         work, store = self._context.inspecting.work.state, self._context.store.state()
         return {
             "engine": {
@@ -54,6 +56,7 @@ class LiveScreen:
                 "queued": work.queued,
             },
             "storage": {"stored": store.stored, "alarm": store.alarm},
+            "alarms": self._context.alarms(),
         }
 
     async def _picture(self, request: Request) -> Response:
@@ -62,12 +65,15 @@ class LiveScreen:
         wanted = request.query_params.get("seq", "")
         seq = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 19 else None
         shown = board.newest if seq is None else board.numbered(seq)
-        if shown is None or shown.record.image is None:
+        if shown is None or (shown.record.image is None and shown.frame is None):
             raise RequestError("this picture is not on the board any more", status=404)
-        picture = await asyncio.to_thread(for_browser, shown.record.image)
+        if shown.frame is not None:
+            png = await asyncio.to_thread(frame_png, shown.frame)
+            return Response(png, media_type="image/png", headers=_SHORT)
+        picture = await asyncio.to_thread(for_browser, shown.record.image or b"")
         if picture is None:
             raise RequestError("this result has no picture that can be shown", status=404)
-        return Response(picture[0], media_type=picture[1], headers={"Cache-Control": "max-age=60"})
+        return Response(picture[0], media_type=picture[1], headers=_SHORT)
 
     async def _acknowledge(self, request: Request) -> Response:
         latched = self._context.board.latched

@@ -1,5 +1,6 @@
 """Templates, filled with everything escaped, and answers that a page can use."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -7,6 +8,7 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from vipx.runtime.server.app.safety.destinations import own_path
 from vipx.runtime.server.page.context import role_of
 from vipx.runtime.server.storage.record import iso_time
 
@@ -26,9 +28,14 @@ SIGNS: Final = {"OK": "✓", "NG": "✕", "REVIEW": "?", "ERROR": "!"}
 
 
 class Templates:
-    """Fills the templates of this folder; every value is escaped, an unknown name is an error."""
+    """Fills the templates of this folder; every value is escaped, an unknown name is an error.
 
-    def __init__(self) -> None:
+    Args:
+        alarms: Gives what stands above every screen.
+    """
+
+    def __init__(self, alarms: Callable[[], Sequence[str]] = tuple) -> None:
+        self._alarms = alarms
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(FOLDER / "templates"),
             autoescape=True,
@@ -42,8 +49,19 @@ class Templates:
     def page(self, request: Request, name: str, /, **values: Any) -> Response:  # noqa: ANN401
         """Answer with a screen; no script and no style but this server's files can act in it."""
         template = self._environment.get_template(name)
-        text = template.render(role=role_of(request), path=request.url.path, **values)
+        text = template.render(
+            role=role_of(request),
+            path=request.url.path,
+            here=own_path(_asked(request)),
+            alarms=self._alarms(),
+            **values,
+        )
         return HTMLResponse(text, headers={"Content-Security-Policy": _POLICY})
+
+
+def _asked(request: Request) -> str:
+    query = request.url.query
+    return request.url.path + (f"?{query}" if query else "")
 
 
 def _score(value: float | None) -> str:

@@ -15,7 +15,7 @@ from vipx.runtime.server.page.trial import TryScreen
 def page_routes(context: PageContext) -> list[BaseRoute]:
     """List the paths of all screens, and make the board follow the store."""
     context.store.listen(context.board.publish)
-    templates = Templates()
+    templates = Templates(context.alarms)
     screens = (LiveScreen, TryScreen, HistoryScreen, ThresholdScreen, SystemScreen)
     return [
         *(route for screen in screens for route in screen(context, templates).routes()),

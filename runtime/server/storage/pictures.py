@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from numpy import ndarray
 from PIL import Image
 
@@ -38,6 +38,13 @@ def heat_map_png(anomaly_map: Float32[ndarray, "height width"]) -> bytes:
     return file.getvalue()
 
 
+def frame_png(frame: UInt8[ndarray, "height width 3"]) -> bytes:
+    """Encode RGB pixels as a PNG, which loses nothing."""
+    file = io.BytesIO()
+    Image.fromarray(frame).save(file, format="PNG", compress_level=1)
+    return file.getvalue()
+
+
 def media_type(data: bytes) -> MediaType | None:
     """Say what picture format the bytes begin like; None for anything else, which is never served."""
     return next((kind for start, kind, _ in _KINDS if data.startswith(start)), None)
@@ -52,9 +59,7 @@ def for_browser(data: bytes) -> tuple[bytes, MediaType] | None:
     kind = media_type(data)
     if kind in (None, "image/png", "image/jpeg"):
         return None if kind is None else (data, kind)
-    file = io.BytesIO()
-    Image.fromarray(decode_image(data, name="picture")).save(file, format="PNG", compress_level=1)
-    return file.getvalue(), "image/png"
+    return frame_png(decode_image(data, name="picture")), "image/png"
 
 
 def thumbnail(data: bytes) -> bytes:
@@ -63,7 +68,12 @@ def thumbnail(data: bytes) -> bytes:
     Raises:
         ImageError: It cannot be read.
     """
-    small = Image.fromarray(decode_image(data, name="picture"))
+    return thumbnail_of(decode_image(data, name="picture"))
+
+
+def thumbnail_of(pixels: UInt8[ndarray, "height width 3"]) -> bytes:
+    """Scale pixels down for a gallery, as JPEG."""
+    small = Image.fromarray(pixels)
     small.thumbnail((_THUMBNAIL, _THUMBNAIL), reducing_gap=2.0)
     file = io.BytesIO()
     small.save(file, format="JPEG", quality=80)

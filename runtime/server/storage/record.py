@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Literal, get_args
 
+from jaxtyping import UInt8
+from numpy import ndarray
+
 from vipx.errors import UsageError
 from vipx.runtime.server.work.task import Region
 from vipx.verdict import Verdict
@@ -72,6 +75,7 @@ class Record:
         microseconds: Time of each step.
         source: Where the picture came from: `http`, `page`, `folder:NAME`, `camera:NAME`.
         image: The picture as received (PNG, JPEG, BMP or TIFF), or None.
+        frame: RGB pixels, where they came instead of a picture; kept as a PNG that follows the row.
         heat_map: The raw anomaly map as an 8-bit PNG (`pictures.heat_map_png`), or None.
         engine: Which engine answered.
         identity: sha256 of the bundle's manifest.
@@ -93,6 +97,7 @@ class Record:
     review: float | None = None
     engine: str = ""
     identity: str = ""
+    frame: UInt8[ndarray, "height width 3"] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not is_result_id(self.result_id):

@@ -60,6 +60,18 @@ def row_of(record: Record, seq: int) -> dict[str, Any]:
     }
 
 
+def add_picture(connection: sqlite3.Connection, seq: int, image: str, size: int) -> bool:
+    """Give a row the picture that followed it; False if the row is gone meanwhile."""
+    found = connection.execute("SELECT kind FROM results WHERE seq = ?", (seq,)).fetchone()
+    if found is None:
+        return False
+    connection.execute(
+        "UPDATE results SET image = ?, bytes = bytes + ? WHERE seq = ?", (image, size, seq)
+    )
+    connection.execute("UPDATE totals SET bytes = bytes + ? WHERE kind = ?", (size, found[0]))
+    return True
+
+
 def result_of(row: sqlite3.Row) -> Result:
     """Give the result that a whole row of `results` stands for."""
     record = Record(

@@ -34,6 +34,7 @@ class StorageState:
         free_bytes: Of the disk; None if it cannot be measured.
         waiting: Results that wait to be written.
         folder: Where it is.
+        frames_lost: Raw frames that came too fast, or that the disk refused; their rows have no picture.
     """
 
     stored: bool
@@ -41,6 +42,7 @@ class StorageState:
     free_bytes: int | None
     waiting: int
     folder: Path
+    frames_lost: int = 0
 
 
 class Store:
@@ -136,8 +138,10 @@ class Store:
             free: int | None = self._measure(self.settings.folder).free
         except OSError:
             free = None
-        alarm = self._writer.alarm
-        return StorageState(alarm is None, alarm, free, self._writer.waiting, self.settings.folder)
+        alarm, writer = self._writer.alarm, self._writer
+        return StorageState(
+            alarm is None, alarm, free, writer.waiting, self.settings.folder, writer.frames.lost
+        )
 
     async def find(self, wanted: Filter, limit: int = 60) -> list[Result]:
         """Give the newest results that fit."""

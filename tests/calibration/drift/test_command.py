@@ -81,7 +81,7 @@ def test_json_is_one_object(recipe: Path, tmp_path: Path) -> None:
     result = run(recipe, "--scores", scores(tmp_path, 0.35), "--json", "--looks", 10)
     record = json.loads(result.stdout)
     assert record["advice"] == "recalibrate"
-    assert record["level"] == pytest.approx(0.005)
+    assert record["level"] == pytest.approx(0.0025)
     assert record["images"] == {"": 200}
 
 

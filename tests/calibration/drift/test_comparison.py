@@ -82,13 +82,13 @@ def test_the_level_is_shared_among_looks_cameras_and_tests() -> None:
     scores = generator.normal(size=220)
     watch = Watch(window=20, every=10, looks=5)
     one = compare(reference(scores), observed(scores), watch)
-    assert (one.period, one.level) == (21, 0.05 / 21)  # more looks than the period was to have
+    assert (one.period, one.level) == (21, 0.05 / 21 / 2)  # more looks than the period was to have
     two = [*observed(scores[:20], "left"), *observed(scores[20:40], "right")]
-    assert compare(reference(scores), two, watch).level == 0.05 / 5 / 2
+    assert compare(reference(scores), two, watch).level == 0.05 / 5 / 2 / 2
     shown = pictures(generator, 40)
     known = FeatureSummary.of(np.stack([one.features for one in shown if one.features is not None]))
     both = compare(Reference(ScoreSummary.of(scores), known), shown[:20], watch)
-    assert both.level == 0.05 / 5 / 2
+    assert both.level == 0.05 / 5 / 3
 
 
 def test_only_the_camera_that_changed_is_named() -> None:

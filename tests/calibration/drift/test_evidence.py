@@ -18,11 +18,34 @@ def pictures(generator: np.random.Generator, images: int, shift: float = 0.0) ->
 
 
 def test_scores_of_hand_counted_distributions() -> None:
-    change = score_change(np.array([1.0, 2, 3, 4]), np.array([3.5, 4.5, 5.5, 6.5]))
+    change = score_change(np.array([1.0, 2, 3, 4]), np.array([3.5, 4.5, 5.5, 6.5]), 0.01)
     assert change.statistic == 0.75
     # Of the 70 ways to deal out 8 different scores, 16 are at least 3/4 apart (Gnedenko & Korolyuk 1951).
     assert change.p_value == pytest.approx(16 / 70)
     assert (change.calibrated, change.median) == (2.5, 5.0)
+    assert change.above == 15 / 16
+    # Of the 70, 2 have a rank sum as far out as 1 + 2 + 3 + 5, and as many are farther: 4 / 70.
+    assert change.shift_p_value == pytest.approx(4 / 70, abs=0.03)
+    assert change.lowest == min(change.p_value, change.shift_p_value)
+
+
+def test_scores_alike_have_high_rank_sums_no_more_often_than_they_may() -> None:
+    generator = np.random.default_rng(7)
+    values = [
+        score_change(generator.normal(size=20), generator.normal(size=30), 0.01).shift_p_value
+        for _ in range(200)
+    ]
+    assert sum(value <= 0.05 for value in values) <= 22  # 10 expected; more: below 1e-3
+    assert 70 <= sum(value <= 0.5 for value in values) <= 130
+
+
+def test_equal_scores_prove_no_shift_though_few_differ() -> None:
+    """Nearly all scores are 0: five others all among the reference are rarer than a normal null would say."""
+    reference, scores = np.zeros(40), np.zeros(200)
+    assert score_change(reference, scores, 1e-3).shift_p_value == 1.0
+    reference[:5] = 1.0
+    # All five among 40 of 240: C(40, 5) / C(240, 5) = 1.1e-4; a normal approximation would say 6e-7.
+    assert score_change(reference, scores, 1e-3).shift_p_value >= 1e-4
 
 
 def test_features_alike_alarm_no_more_often_than_they_may() -> None:

@@ -10,6 +10,8 @@ from vipx.calibration.drift.observations import read_observations
 from vipx.errors import InputError
 from vipx.runtime.prediction import Row
 
+NOW = "2026-11-21T08:00:00.000000Z"
+
 
 def written(folder: Path, text: str) -> Path:
     path = folder / "scores"
@@ -18,8 +20,8 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_rows_of_predict_are_read_and_errors_counted(tmp_path: Path) -> None:
-    good = Row("a.png", 0.25, "OK", 0.5, "").record()
-    failed = Row("b.png", None, "ERROR", 0.5, "", failure="input").record()
+    good = Row("a.png", 0.25, "OK", 0.5, "", NOW).record()
+    failed = Row("b.png", None, "ERROR", 0.5, "", NOW, failure="input").record()
     found = read_observations(written(tmp_path, f"{json.dumps(good)}\n\n{json.dumps(failed)}\n"))
     assert [one.score for one in found.images] == [0.25]
     assert found.images[0].camera == ""

@@ -16,6 +16,7 @@ from benchmarks.threshold_coverage import (
     exceeded,
     main,
     simulate,
+    simulate_together,
 )
 from vipx.calibration.thresholds.estimate import threshold_from_scores
 
@@ -25,6 +26,13 @@ def test_order_statistics_keep_the_rate_for_every_distribution(name: str) -> Non
     (found,) = simulate(Plan(name, 50, "order", 60, (0.075,)))
     assert found.holds, found
     assert 0 < found.alarms < 0.05  # nor is the threshold so high that it would be of no use
+
+
+@pytest.mark.parametrize("correlation", [-1.0, 0.7])
+def test_two_numbers_keep_their_rate_together(correlation: float) -> None:
+    found = simulate_together(40, correlation, 200)
+    assert found.kept >= 0.9  # 0.95 is promised; less than 0.9 has a probability below 2e-3
+    assert 0.02 < found.alarms < 0.07  # 1.7 of 41 in the median of Beta(2, 39)
 
 
 @pytest.mark.parametrize("name", SMOOTH)

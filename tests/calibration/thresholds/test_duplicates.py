@@ -9,11 +9,9 @@ from numpy import ndarray
 from vipx.calibration.thresholds.duplicates import (
     OUTLIER,
     Groups,
-    clopper_pearson,
     deviations_above,
     distances,
-    independent_scores,
-    left_out_alarms,
+    highest_of,
     near_duplicates,
     outliers,
 )
@@ -28,10 +26,6 @@ def unit(vectors: ndarray) -> ndarray:
 def pictures(images: int, seed: int = 0) -> ndarray:
     drawn = np.random.default_rng(seed).normal(scale=0.05, size=(images, 32))
     return unit(drawn + np.eye(32)[0])
-
-
-def alone(images: int) -> Groups:
-    return Groups(np.arange(images), 1.0)
 
 
 def test_pictures_that_differ_are_each_their_own() -> None:
@@ -70,37 +64,19 @@ def test_the_order_of_pictures_does_not_change_who_belongs_together(order: list[
 
 def test_a_group_counts_once_by_its_highest_score() -> None:
     groups = Groups(np.array([0, 1, 0, 2]), 0.999)
-    found = independent_scores(np.array([0.1, 0.5, 0.3, 0.2]), groups)
+    found = highest_of(np.array([0.1, 0.5, 0.3, 0.2]), groups)
     assert np.array_equal(found, [0.3, 0.5, 0.2])
+    assert groups.first == (0, 1, 3)
 
 
 def test_repeating_pictures_supports_no_smaller_rate() -> None:
     features, scores = pictures(30), np.random.default_rng(2).random(30)
     groups = near_duplicates(np.repeat(features, 3, axis=0))
-    thinned = independent_scores(np.repeat(scores, 3), groups)
+    thinned = highest_of(np.repeat(scores, 3), groups)
     once = threshold_from_scores(scores, rate=0.15)
     assert threshold_from_scores(thinned, rate=0.15) == once
     flattered = threshold_from_scores(np.repeat(scores, 3), rate=0.15)
     assert flattered.value < once.value  # what near-duplicates would do if they counted
-
-
-def test_left_out_alarms_are_those_of_thresholds_from_the_others() -> None:
-    scores = np.random.default_rng(3).random(40)
-    found = left_out_alarms(
-        scores, alone(40), lambda others: threshold_from_scores(others, rate=0.08).value
-    )
-    assert (found.alarms, found.groups, found.rate) == (1, 40, 1 / 40)
-    assert (found.lower, found.upper) == clopper_pearson(1, 40)
-    loose = left_out_alarms(scores, alone(40), lambda others: float(np.median(others)))
-    assert loose.alarms == 20
-    with pytest.raises(UsageError, match="at least 2"):
-        left_out_alarms(scores[:1], alone(1), lambda others: 0.0)
-
-
-def test_exact_intervals_are_those_of_the_tables() -> None:
-    assert clopper_pearson(0, 40) == pytest.approx((0, 1 - 0.025 ** (1 / 40)))
-    assert clopper_pearson(40, 40) == pytest.approx((0.025 ** (1 / 40), 1))
-    assert clopper_pearson(4, 20) == pytest.approx((0.0573, 0.4366), abs=1e-4)
 
 
 @pytest.mark.parametrize("skewed", [False, True])

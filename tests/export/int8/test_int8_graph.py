@@ -1,5 +1,6 @@
 """What INT8 rounds and what it leaves alone, read off the written graphs."""
 
+import copy
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.tiny import noise_images, tiny_backbone
 from vipx.bundle import onnxruntime_form_of, read_bundle
 from vipx.errors import GateError
 from vipx.export.encoder import Encoder
+from vipx.export.int8 import qdq
 from vipx.export.int8.collection import linears_of
 from vipx.export.int8.qdq import Weights, quantise
 
@@ -38,6 +40,16 @@ def test_the_checker_accepts_the_graph_as_standard_opset_18(
 ) -> None:
     onnx.checker.check_model(int8_bundle / FILE, full_check=True)
     assert {entry.domain: entry.version for entry in graph.opset_import} == {"": 18}
+
+
+def test_weights_in_a_file_of_their_own_may_be_read_by_whom_the_graph_may(
+    graph: ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qdq, "EXTERNAL_DATA_BYTES", 1)
+    qdq.save_graph(copy.deepcopy(graph), tmp_path / "graph.onnx")
+    weights = tmp_path / "graph.onnx.data"
+    assert weights.stat().st_size > 1000
+    assert weights.stat().st_mode == (tmp_path / "graph.onnx").stat().st_mode
 
 
 def test_every_linear_layer_has_both_inputs_rounded_and_nothing_else_has(graph: ModelProto) -> None:

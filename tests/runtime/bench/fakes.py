@@ -9,6 +9,7 @@ from numpy import ndarray
 from vipx.errors import EngineError
 from vipx.runtime.engines.engine import (
     ANSWER,
+    BUILD_SECONDS,
     EngineDescription,
     EngineOptions,
     EngineRun,
@@ -39,7 +40,7 @@ class FakeEngine:
 
     @property
     def description(self) -> EngineDescription:
-        detail = {"build_seconds": "7.5"}
+        detail = {BUILD_SECONDS: "7.5"}
         return EngineDescription("onnxruntime", "9.9", "cpu", self.model.precision, "f32", detail)
 
     def run(

@@ -201,6 +201,97 @@ def test_a_stuck_sink_does_not_delay_a_result(tmp_path: Path) -> None:
     with_store(tmp_path, use, sinks=("hook",))
 
 
+class Slow:
+    """Takes a message when it is let."""
+
+    kind = "webhook"
+
+    def __init__(self, name: str = "hook") -> None:
+        self.name = name
+        self.begun, self.let = threading.Event(), threading.Event()
+        self.took: list[str] = []
+
+    def deliver(self, message: Message) -> None:
+        self.begun.set()
+        self.let.wait(20)
+        self.took.append(message.result_id)
+
+    def close(self) -> None:
+        pass
+
+
+async def until(event: threading.Event) -> None:
+    while not event.is_set():
+        await asyncio.sleep(0.005)
+
+
+def test_sinks_that_hang_leave_the_threads_of_verdicts_alone(tmp_path: Path) -> None:
+    names = [f"hook{number}" for number in range(40)]  # more than the loop's own threads
+
+    async def use(store: Store) -> None:
+        await store.append(record(image=None, heat_map=None))
+        sinks = [Slow(name) for name in names]
+        tasks = [asyncio.create_task(Dispatcher(sink, StoreOutbox(store)).run()) for sink in sinks]
+        for sink in sinks:
+            await until(sink.begun)
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: 1), 10) == 1
+        for sink, task in zip(sinks, tasks, strict=True):
+            sink.let.set()
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    with_store(tmp_path, use, sinks=names)
+
+
+def test_a_message_that_is_taken_while_the_server_ends_is_not_sent_again(tmp_path: Path) -> None:
+    async def use(store: Store) -> list[str]:
+        for _ in range(2):
+            await store.append(record(image=None, heat_map=None))
+        slow = Slow()
+        dispatcher = Dispatcher(slow, StoreOutbox(store))
+        task = asyncio.create_task(dispatcher.run())
+        await until(slow.begun)
+        task.cancel()
+        await asyncio.sleep(0.02)
+        assert not task.done()
+        slow.let.set()
+        await asyncio.wait({task})
+        assert len(slow.took) == 1
+        await dispatcher.finish(20.0)
+        assert store.reader.outbox() == {}
+        return slow.took
+
+    took = with_store(tmp_path, use, sinks=("hook",))
+    assert len(took) == len(set(took)) == 2
+
+
+def test_at_the_end_a_receiver_that_takes_nothing_more_is_left_alone(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    async def use(store: Store) -> dict[str, int]:
+        for _ in range(3):
+            await store.append(record(image=None, heat_map=None))
+        receiver.answers = [204, 500, 500, 204, 204]
+        await Dispatcher(webhook(receiver), StoreOutbox(store)).finish(20.0)
+        return store.reader.outbox()
+
+    assert with_store(tmp_path, use, sinks=("hook",)) == {"hook": 2}
+    assert len(receiver.took) == 1
+
+
+def test_the_end_waits_no_longer_than_it_may(tmp_path: Path) -> None:
+    async def use(store: Store) -> dict[str, int]:
+        for _ in range(3):
+            await store.append(record(image=None, heat_map=None))
+        slow = Slow()
+        asyncio.get_running_loop().call_later(0.2, slow.let.set)
+        await Dispatcher(slow, StoreOutbox(store)).finish(0.05)
+        assert len(slow.took) == 1
+        return store.reader.outbox()
+
+    assert with_store(tmp_path, use, sinks=("hook",)) == {"hook": 2}
+
+
 def test_the_csv_file_has_one_header_a_day_and_no_formula(tmp_path: Path) -> None:
     sink = CsvFile(tmp_path, "line")
     for part, day in (("A", "2026-11-21"), ("=1+1", "2026-11-21"), ("B", "2026-11-22")):

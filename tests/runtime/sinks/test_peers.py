@@ -218,3 +218,20 @@ def test_a_plc_that_was_away_gets_the_present_result_not_the_past() -> None:
     plc, alarm = asyncio.run(run())
     assert alarm == "away"
     assert (plc.seen[0].verdict, plc.seen[0].seq) == (1, 2)
+
+
+def test_at_the_end_a_plc_sees_that_nobody_is_ready() -> None:
+    async def run() -> Plc:
+        plc, ready = Plc(), [True]
+        live = LiveValues(plc, lambda: Readiness(ready[0], False))
+        task = asyncio.create_task(live.run())
+        while not plc.seen:
+            await asyncio.sleep(0.005)
+        ready[0] = False
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await live.finish(5.0)
+        return plc
+
+    plc = asyncio.run(run())
+    assert (plc.seen[0].ready, plc.seen[-1].ready) == (True, False)

@@ -1,6 +1,5 @@
 import asyncio
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import httpx2
 import numpy as np
 import pytest
 from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
 
 from vipx.errors import ResourceError
 from vipx.runtime.sources.camera import CameraSettings, CameraSource, open_capture
@@ -103,9 +103,70 @@ def test_pictures_come_in_turn_until_the_task_ends() -> None:
     assert all(picture.source == "camera:camera" for picture in taken)
 
 
+def test_a_driver_that_hangs_is_told_although_nothing_fails() -> None:
+    going_on = threading.Event()
+
+    class Hanging(FakeCamera):
+        def read(self) -> tuple[bool, Any]:
+            if self.number >= 3:
+                going_on.wait(10)
+            return super().read()
+
+    async def run() -> None:
+        settings = CameraSettings(0, "top", stale_s=0.05, frame_s=0.1)
+        source = CameraSource(settings, lambda _: Hanging())
+        source.start()
+        while "no frame for" not in (source.state.alarm or ""):
+            await asyncio.sleep(0.01)
+        with pytest.raises(ResourceError, match="no frame for"):
+            await source.picture()
+        going_on.set()
+        while source.state.alarm is not None:
+            await asyncio.sleep(0.01)
+        source.close()
+
+    asyncio.run(run())
+
+
+def test_a_picture_that_is_refused_is_told_until_the_next_is_taken() -> None:
+    refused = [ResourceError("the queue is full")]
+    told: list[str | None] = []
+
+    async def deliver(picture: Picture) -> None:
+        if refused:
+            raise refused.pop()
+        told.append(source.state.alarm)
+
+    source = CameraSource(CameraSettings(0, interval_s=0.02), lambda _: FakeCamera())
+
+    async def run() -> None:
+        task = asyncio.create_task(source.run(deliver))
+        while len(told) < 2:
+            await asyncio.sleep(0.005)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(run())
+    assert "the queue is full" in (told[0] or "")
+    assert told[1] is None
+    assert source.state.failed == 1
+
+
+def test_a_bug_of_ours_is_no_alarm_of_the_camera() -> None:
+    async def deliver(picture: Picture) -> None:
+        raise ZeroDivisionError
+
+    async def run() -> None:
+        source = CameraSource(CameraSettings(0, interval_s=0.01), lambda _: FakeCamera())
+        with pytest.raises(ZeroDivisionError):
+            await source.run(deliver)
+
+    asyncio.run(run())
+
+
 def test_a_trigger_by_http_answers_with_the_verdict() -> None:
-    async def answer(picture: Picture) -> Mapping[str, object]:
-        return {"verdict": "OK", "part_id": picture.part_id}
+    async def answer(picture: Picture) -> Response:
+        return JSONResponse({"verdict": "OK", "part_id": picture.part_id})
 
     async def run() -> None:
         source = CameraSource(CameraSettings(0, "top"), lambda _: FakeCamera())

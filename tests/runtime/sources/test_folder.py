@@ -93,7 +93,8 @@ def test_inspected_pictures_are_moved_and_never_over_others(tmp_path: Path) -> N
 def test_a_picture_that_cannot_be_read_is_set_aside_and_told(tmp_path: Path) -> None:
     inspector = Inspector()
     inspector.fault = ImageError("not a whole picture")
-    source = FolderSource(FolderSettings(tmp_path / "in", done=tmp_path / "done"))
+    settings = FolderSettings(tmp_path / "in", done=tmp_path / "done", unreadable_s=0.0)
+    source = FolderSource(settings)
     (tmp_path / "in").mkdir()
     write(tmp_path / "in/bad.png")
     looks(source, inspector)
@@ -111,6 +112,91 @@ def test_a_picture_waits_while_no_engine_answers(tmp_path: Path) -> None:
     looks(source, inspector, 1)
     assert inspector.parts == ["a"]
     assert source.state.alarm is None or "restarting" not in source.state.alarm
+
+
+def test_while_no_engine_answers_one_picture_is_tried_and_not_all(tmp_path: Path) -> None:
+    inspector, source = Inspector(), FolderSource(FolderSettings(tmp_path))
+    tried: list[str] = []
+
+    async def deliver(picture: Picture) -> None:
+        tried.append(picture.part_id)
+        raise EngineError("restarting")
+
+    inspector.deliver = deliver  # type: ignore[method-assign]
+    for number in range(5):
+        write(tmp_path / f"{number}.png", at=number)
+    looks(source, inspector, 3)
+    assert tried == ["0", "0"]
+
+
+def test_a_picture_that_is_inspected_when_the_server_ends_is_also_set_aside(tmp_path: Path) -> None:
+    source = FolderSource(FolderSettings(tmp_path / "in", done=tmp_path / "done", interval_s=0.001))
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in/a.png")
+
+    async def run() -> None:
+        begun, going_on = asyncio.Event(), asyncio.Event()
+
+        async def deliver(picture: Picture) -> None:
+            begun.set()
+            await going_on.wait()
+
+        task = asyncio.create_task(source.run(deliver))
+        await begun.wait()
+        task.cancel()
+        await asyncio.sleep(0.01)
+        assert not task.done()
+        going_on.set()
+        await asyncio.wait({task})
+        assert task.cancelled()
+
+    asyncio.run(run())
+    assert (tmp_path / "done/ok/a.png").exists()
+
+
+def test_a_picture_whose_writer_paused_is_not_given_up(tmp_path: Path) -> None:
+    inspector, source = Inspector(), FolderSource(FolderSettings(tmp_path, unreadable_s=60.0))
+    inspector.fault = ImageError("not a whole picture")
+    write(tmp_path / "slow.png", b"half", at=1)
+    looks(source, inspector, 5)
+    assert (source.state.failed, source.state.alarm) == (0, None)
+    inspector.fault = None
+    write(tmp_path / "slow.png", b"half and half", at=2)
+    looks(source, inspector, 2)
+    assert inspector.parts == ["slow"]
+
+
+def test_a_picture_that_stays_unreadable_is_tried_once_more_and_set_aside(tmp_path: Path) -> None:
+    settings = FolderSettings(tmp_path / "in", done=tmp_path / "done", unreadable_s=0.05)
+    source = FolderSource(settings)
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in/bad.png")
+    tried: list[str] = []
+
+    async def run() -> None:
+        async def deliver(picture: Picture) -> None:
+            tried.append(picture.part_id)
+            raise ImageError("not a whole picture")
+
+        while source.state.failed == 0:
+            await source.look(deliver)
+            await asyncio.sleep(0.005)
+
+    asyncio.run(run())
+    assert tried == ["bad", "bad"]
+    assert (tmp_path / "done/failed/bad.png").exists()
+
+
+def test_a_trouble_stays_told_until_a_picture_is_inspected(tmp_path: Path) -> None:
+    inspector, source = Inspector(), FolderSource(FolderSettings(tmp_path, unreadable_s=0.0))
+    inspector.fault = ImageError("not a whole picture")
+    write(tmp_path / "bad.png")
+    looks(source, inspector, 5)
+    assert "not a whole picture" in (source.state.alarm or "")
+    inspector.fault = None
+    write(tmp_path / "good.png", at=1)
+    looks(source, inspector)
+    assert source.state.alarm is None
 
 
 def test_links_pipes_folders_and_hidden_files_are_no_pictures(tmp_path: Path) -> None:

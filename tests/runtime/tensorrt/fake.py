@@ -117,7 +117,8 @@ class _ILogger:
     ERROR, INTERNAL_ERROR, WARNING = "ERROR", "INTERNAL_ERROR", "WARNING"
 
     def log(self, severity: Any, message: str) -> None:
-        raise NotImplementedError
+        # What pybind11 raises where a class of Python's does not override the C++ method.
+        raise RuntimeError('Tried to call pure virtual function "ILogger::log"')
 
 
 class _IProgressMonitor:

@@ -11,11 +11,24 @@ from tests.tiny import noise_images
 from vipx.bundle import read_bundle
 from vipx.demo import DEMO_BUNDLE
 from vipx.errors import EngineError, ResourceError
-from vipx.runtime.engines.engine import ANSWER, Engine, EngineOptions, Output
+from vipx.runtime.engines.engine import (
+    ANSWER,
+    BUILD_SECONDS,
+    Engine,
+    EngineOptions,
+    Output,
+)
 from vipx.runtime.engines.models import model_of
 from vipx.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from vipx.runtime.engines.tensorrt import TensorRtEngine
 from vipx.runtime.engines.tensorrt.building import Wish
+from vipx.runtime.engines.tensorrt.cache import (
+    SECONDS,
+    CompiledPlan,
+    open_cache,
+    seal,
+    unseal,
+)
 from vipx.runtime.engines.tensorrt.key import Settings
 
 MODEL = model_of(read_bundle(DEMO_BUNDLE))
@@ -29,16 +42,28 @@ def options(**changes: object) -> EngineOptions:
 
 
 def test_it_keeps_to_the_protocol_and_says_what_runs(machine: Machine) -> None:
-    machine.build(DEMO_BUNDLE)
+    built = machine.build(DEMO_BUNDLE)
     engine = TensorRtEngine(MODEL, options())
     assert isinstance(engine, Engine)
     assert engine.description.line == (
-        "tensorrt 10.16.1.11 on cuda, fp32, GPU Fake GPU 8, batch 1, through cuda-python, CUDA graph on"
+        "tensorrt 10.16.1.11 on cuda, fp32, GPU Fake GPU 8, batch 1, through cuda-python, CUDA graph on, "
+        f"build seconds {sum(plan.seconds for plan in built.plans):.1f}"
     )
     engine.close()
     engine.close()
     with pytest.raises(EngineError, match="was closed"):
         engine.run(IMAGES[:1])
+
+
+def test_what_building_took_is_told_long_after(machine: Machine) -> None:
+    machine.build(DEMO_BUNDLE)
+    cache = open_cache()
+    for number, folder in enumerate(sorted(cache.root.glob("*/engine.json")), 1):
+        record = unseal(folder.read_bytes())
+        folder.write_bytes(seal(record | {SECONDS: 10.0**number}))
+    engine = TensorRtEngine(MODEL, options())
+    assert engine.description.detail[BUILD_SECONDS] == "1110.0"
+    engine.close()
 
 
 def test_smaller_batches_are_padded_and_cut_and_larger_ones_refused(machine: Machine) -> None:
@@ -179,4 +204,6 @@ def test_a_plan_that_tensorrt_does_not_take_says_what_tensorrt_says(
     machine: Machine,
 ) -> None:
     with pytest.raises(EngineError, match=r"\(encoder\): this plan was not taken; .*Magic tag"):
-        TensorRtEngine(MODEL, options(), lambda *_: {"encoder": b"no plan at all"})
+        TensorRtEngine(
+            MODEL, options(), lambda *_: {"encoder": CompiledPlan(b"no plan at all", 0.0)}
+        )

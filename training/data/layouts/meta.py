@@ -8,6 +8,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from vipx.errors import InputError
+from vipx.manifest import first_fault
 from vipx.training.data.layouts.tree import Found, jpeg_above, not_laid_out
 from vipx.training.data.samples import GoodMask, Problem, Sample, Split
 
@@ -78,6 +79,5 @@ def _read_entry(folder: Path, entry: _Entry, split: Split) -> Iterator[Found]:
 
 def _first(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return first_fault(error)
     return " ".join(str(error).split())

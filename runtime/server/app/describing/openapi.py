@@ -43,7 +43,7 @@ def description() -> Json:
             "description": "Visual inspection over HTTP: Open Inference Protocol v2, and one short call.",
         },
         "security": [{}, {"token": []}],
-        "paths": _inspect() | _protocol() | _plain(),
+        "paths": _inspect() | _trigger() | _protocol() | _plain(),
         "components": {
             "schemas": dict(SCHEMAS) | {"Datatype": {"type": "string", "enum": sorted(DATATYPES)}},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -93,6 +93,25 @@ def _inspect() -> Json:
                     {"503": {"schema": reference("Failure")}},
                 ),
             }
+        }
+    }
+
+
+def _trigger() -> Json:
+    part_id = _query("part_id", "Comes back in the answer.", {"type": "string", "maxLength": 128})
+    return {
+        "/v1/trigger/{camera}": {
+            "parameters": _path_parameters("{camera}"),
+            "post": {
+                "summary": "Inspect the next frame of a camera",
+                "operationId": "trigger",
+                "parameters": [part_id],
+                "responses": _responses(
+                    (*_ALWAYS, "403", "404", "503"),
+                    _json("Inspection"),
+                    {"503": {"schema": reference("Failure")}},
+                ),
+            },
         }
     }
 
@@ -199,7 +218,7 @@ def _json(schema: str) -> Json:
 def _path_parameters(path: str) -> list[Json]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in ("model", "version")
+        for name in ("model", "version", "camera")
         if f"{{{name}}}" in path
     ]
 

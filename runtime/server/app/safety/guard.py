@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vipx.runtime.server.app.safety.access import Access
+from vipx.runtime.server.app.safety.destinations import login_for
 from vipx.runtime.server.protocol.faults import RequestError, shown
 from vipx.runtime.server.settings import ServerSettings
 
@@ -71,7 +72,7 @@ class Guard:
             _check_origin(headers, host)
         role = self._access.role_of(headers)
         if role is None and not _is_public(scope["path"]):
-            raise _unknown_client(scope["method"], headers)
+            raise _unknown_client(scope, headers)
         scope.setdefault("state", {})["role"] = role
 
 
@@ -111,10 +112,10 @@ def _host_of(origin: str) -> str | None:
     return parts.netloc if parts.scheme in ("http", "https") else None
 
 
-def _unknown_client(method: str, headers: Headers) -> RequestError:
+def _unknown_client(scope: Scope, headers: Headers) -> RequestError:
     """Send a person to the page where the token is asked for, and tell a program what is missing."""
-    if method == "GET" and "text/html" in headers.get("accept", ""):
-        return RequestError("log in first", status=303, headers={"Location": "/login"})
+    if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
+        return RequestError("log in first", status=303, headers={"Location": login_for(scope)})
     return RequestError(
         "this server answers only with its token: Authorization: Bearer TOKEN",
         status=401,

@@ -41,11 +41,9 @@ function card(result) {
 }
 
 function showAlarms(board) {
-  const alarms = [];
-  if (!board.engine.ready) alarms.push("The engine is not ready: no part gets a verdict.");
-  if (board.engine.degraded) alarms.push(`The engine runs degraded: ${board.engine.degraded}`);
-  if (board.storage.alarm) alarms.push(`Results are not stored: ${board.storage.alarm}`);
-  byId("alarms").replaceChildren(...alarms.map((text) => make("p", {}, text)));
+  const told = [...byId("alarms").children].map((one) => one.textContent);
+  if (told.join("\n") === board.alarms.join("\n")) return; // else a screen reader says them with every part
+  byId("alarms").replaceChildren(...board.alarms.map((text) => make("p", {}, text)));
 }
 
 function showBoard(board) {
@@ -64,7 +62,7 @@ function watchLink() {
   const silent = Date.now() - lastHeard > 25000;
   byId("link-state").textContent = lastHeard && !silent ? "● connected" : "○ no connection";
   if (lastHeard && silent) {
-    byId("alarms").replaceChildren(make("p", {}, "No connection to the server: what is shown is old."));
+    showAlarms({ alarms: ["No connection to the server: what is shown is old."] });
     showVerdict(null, null);
   }
 }

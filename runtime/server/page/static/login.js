@@ -6,7 +6,9 @@ byId("login").addEventListener("submit", async (event) => {
   event.preventDefault();
   try {
     await send("/session", { secret: byId("secret").value });
-    location.assign("/");
+    // The server checked it; what a browser makes of it must still be this server.
+    const after = new URL(byId("login").dataset.after, location.origin);
+    location.assign(after.origin === location.origin ? after : "/");
   } catch (error) {
     byId("message").textContent = error.message;
   }

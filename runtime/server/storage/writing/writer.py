@@ -12,10 +12,11 @@ from typing import Any
 
 from vipx.errors import ArtifactError, ResourceError, UsageError
 from vipx.runtime.server.storage import database, rows
-from vipx.runtime.server.storage.pictures import PictureBatch
+from vipx.runtime.server.storage.pictures import PictureBatch, remove
 from vipx.runtime.server.storage.record import Receipt, Record
 from vipx.runtime.server.storage.settings import StorageSettings
 from vipx.runtime.server.storage.writing.disk import Measure, disk_space, shortage
+from vipx.runtime.server.storage.writing.frames import FrameKeeper
 from vipx.runtime.server.storage.writing.numbers import Numbers
 from vipx.runtime.server.storage.writing.retention import remove_orphans, sweep_step
 from vipx.verdict import Verdict
@@ -55,6 +56,7 @@ class Writer:
         self._retry_at = self._sweep_at = 0.0
         self._seen = {True: 0, False: 0}
         self._pool = ThreadPoolExecutor(_FILES_AT_ONCE, "vipx-pictures")
+        self.frames = FrameKeeper(settings.folder, self._pool)
         self._thread = threading.Thread(target=self._run, name="vipx-storage", daemon=True)
 
     def start(self) -> None:
@@ -97,7 +99,10 @@ class Writer:
             for job in jobs:
                 if job.change is not None:
                     self._change(job, job.change)
+            self._name_frames()
             self._look_after()
+        self.frames.finish()
+        self._name_frames()
         self._end()
 
     def _collect(self) -> tuple[list[Job], bool]:
@@ -134,15 +139,36 @@ class Writer:
         return short is None and time.monotonic() >= self._retry_at
 
     def _committed(self, jobs: list[Job]) -> bool:
+        kept = [(self._sampled(job.record), job.seq) for job in jobs if job.record]
         try:
-            self._commit([(self._sampled(job.record), job.seq) for job in jobs if job.record])
+            self._commit(kept)
         except sqlite3.IntegrityError as error:
             raise UsageError(f"a result cannot be stored: {error}") from error
         except _FAULTS as error:
             self._fail(error)
             return False
         self.alarm = None
+        for record, seq in kept:
+            self.frames.offer(record, seq)
         return True
+
+    def _name_frames(self) -> None:
+        """Name the pictures of raw frames in their rows; a picture that no row can name is removed."""
+        written = self.frames.take()
+        if not written:
+            return
+        try:
+            with _transaction(connection := self._opened()):
+                gone = [
+                    one.path
+                    for one in written
+                    if not rows.add_picture(connection, one.seq, one.path, one.size)
+                ]
+        except _FAULTS as error:
+            gone = [one.path for one in written]
+            self.frames.lost += len(gone)
+            self._fail(error)
+        remove(self._settings.folder, gone)
 
     def _commit(self, kept: list[tuple[Record, int]]) -> None:
         connection = self._opened()
@@ -179,7 +205,7 @@ class Writer:
         self._seen[good] += 1
         if (self._seen[good] - 1) % rule.sample == 0:
             return record
-        return replace(record, image=None, heat_map=None)
+        return replace(record, image=None, frame=None, heat_map=None)
 
     def _change(self, job: Job, change: Change) -> None:
         try:

@@ -42,12 +42,12 @@ def answers(scores: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-@batch
+@batch  # type: ignore[untyped-decorator, unused-ignore]
 def inspect(IMAGE: np.ndarray) -> dict[str, np.ndarray]:  # noqa: N803 - the tensor's name
     return answers(IMAGE.reshape(len(IMAGE), -1).mean(axis=1) / 255)
 
 
-@batch
+@batch  # type: ignore[untyped-decorator, unused-ignore]
 def inspect_files(IMAGE: np.ndarray) -> dict[str, np.ndarray]:  # noqa: N803
     return answers(np.array([brightness(data) for data in IMAGE[:, 0]]))
 

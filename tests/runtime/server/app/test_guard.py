@@ -7,6 +7,7 @@ import pytest
 
 from tests.runtime.server.app.fakes import PASSWORD, TOKEN, Served, error_of, served
 from vipx.errors import UsageError
+from vipx.runtime.server.app.safety.destinations import own_path
 from vipx.runtime.server.app.safety.passwords import check_line, hash_password, is_password
 from vipx.runtime.server.settings import Limits, ServerSettings
 
@@ -124,6 +125,7 @@ def test_every_answer_is_kept_in_its_place(method: str, path: str) -> None:
     assert headers["cache-control"] == "no-store"
 
 
+BROWSER = {"Accept": "text/html,*/*"}
 WRONG = [
     {},
     {"Authorization": ""},
@@ -181,8 +183,88 @@ def test_health_and_login_need_no_token() -> None:
 
 
 def test_a_person_is_sent_to_the_login_page() -> None:
-    answer = served(**OPEN).ask("GET", "/", headers={"Accept": "text/html,*/*"})
+    answer = served(**OPEN).ask("GET", "/", headers=BROWSER)
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+
+
+@pytest.mark.parametrize(
+    ("asked", "after"),
+    [
+        ("/system", "/system"),
+        ("/history?verdict=NG&part_id=a%20b", "/history%3Fverdict%3DNG%26part_id%3Da%2520b"),
+        ("/results/01K?x=%2F%2Fevil.example", "/results/01K%3Fx%3D%252F%252Fevil.example"),
+        ("/?next=//evil.example", "/%3Fnext%3D//evil.example"),
+    ],
+)
+def test_a_person_comes_back_to_what_was_asked_for(asked: str, after: str) -> None:
+    answer = served(**OPEN).ask("GET", asked, headers=BROWSER)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/login?next={after}")
+
+
+@pytest.mark.parametrize(
+    "asked", ["//evil.example/x", "//evil.example", "/\\evil.example", "/%0d%0aX: 1"]
+)
+def test_an_address_cannot_send_a_person_elsewhere(asked: str) -> None:
+    async def use(client: Any) -> Any:
+        request = client.build_request("GET", "/", headers=BROWSER)
+        request.url = request.url.copy_with(raw_path=asked.encode())
+        return await client.send(request)
+
+    answer = served(**OPEN).with_client(use)
+    assert answer.status_code == 303
+    assert answer.headers["location"] in ("/login", "/login?next=/%250d%250aX%3A%25201")
+
+
+def test_programs_get_401_and_no_page() -> None:
+    server = served(**OPEN)
+    for method, accept in (("GET", "application/json"), ("GET", "*/*"), ("POST", "text/html")):
+        error_of(server.ask(method, "/history", headers={"Accept": accept}), 401)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/history",
+        "/history?a=b&c=d",
+        "/results/01K",
+        "/a//b",
+        "/login-page",
+        "/x?next=http://y",
+    ],
+)
+def test_own_paths_are_kept(path: str) -> None:
+    assert own_path(path) == path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "history",
+        "http://evil.example/",
+        "https:evil.example",
+        "//evil.example",
+        "///evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        "/ /evil.example",
+        "\t//evil.example",
+        " //evil.example",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "/é",
+        "/\u2028x",
+        "/" + "x" * 3000,
+        "/login",
+        "/login/?next=/login",
+        "//[",
+    ],
+)
+def test_every_other_destination_becomes_the_start_page(text: str) -> None:
+    assert own_path(text) == "/"
 
 
 def session_of(server: Served, secret: str, **options: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,12 +54,18 @@ class FakePool:
     )
     refuse: bool = False
     is_ready: bool = True
+    fail: bool = False
+    refuse_with: Exception | None = None
 
     async def inspect(self, task: Task) -> Outcome:
+        if self.refuse_with is not None:
+            raise self.refuse_with
         image = task.image
         pixels = decode_image(image, name="picture") if isinstance(image, bytes) else image
         score, loaded = float(np.float32(pixels.mean() / 255)), self.held[task.recipe]
         ng, review = loaded.threshold or 1.0, loaded.review or 1.0
+        if self.fail:
+            return failed_outcome()
         verdict = Verdict.NG if score >= ng else Verdict.REVIEW if score >= review else Verdict.OK
         values = Image.fromarray(pixels).convert("F").resize(SIZE[::-1])
         return Outcome(
@@ -95,6 +101,22 @@ class FakePool:
         self.held[name] = recipe
 
 
+def failed_outcome() -> Outcome:
+    return Outcome(
+        verdict=Verdict.ERROR,
+        score=None,
+        threshold=None,
+        review=None,
+        reason="the engine was lost",
+        regions=(),
+        anomaly_map=None,
+        size=(0, 0),
+        microseconds={"queue": 40},
+        engine="onnxruntime 1.31.1 on cpu, fp32",
+        identity="ab" * 32,
+    )
+
+
 @dataclass
 class FakeLine:
     """A server, not yet started."""
@@ -106,10 +128,12 @@ class FakeLine:
         default_factory=lambda: ServerSettings(engineer=LINE, keep_maps="all")
     )
     storage: dict[str, Any] = field(default_factory=dict)
+    sinks: tuple[str, ...] = ()
+    told: list[Callable[[], Sequence[PeerState]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         options = {"patience_s": 30.0, "pending": 1000} | self.storage
-        self.store = Store(StorageSettings(self.folder, **options), (), lambda _: ROOM)
+        self.store = Store(StorageSettings(self.folder, **options), self.sinks, lambda _: ROOM)
         self.board = Board(latch=self.latch)
         self.bodies = Bodies(self.settings.limits)
         self.inspecting = inspecting_of(self.settings, self.pool, self.store)
@@ -120,11 +144,15 @@ class FakeLine:
             board=self.board,
             bodies=self.bodies,
             desk=self.desk,
-            peers=lambda: PEERS,
+            peers=self.peers,
             examine=lambda: {"vipx": "0", "engines": []},
             settings={"host": "127.0.0.1"},
         )
         self.app = assemble(self.settings, self.inspecting, self.bodies, page_routes(self.context))
+
+    def peers(self) -> Sequence[PeerState]:
+        """Made up, unless a test has sources and sinks that run."""
+        return self.told[0]() if self.told else PEERS
 
     def run(self, use: Callable[["FakeLine", httpx2.AsyncClient], Awaitable[Any]]) -> Any:
         """Start, use by a client in this process, and stop."""

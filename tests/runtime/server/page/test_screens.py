@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 from markupsafe import escape
 
@@ -405,6 +406,53 @@ def test_the_screens_work_while_the_engine_and_the_disk_do_not(tmp_path: Path) -
         assert (await client.get("/system/report")).json()["vipx"] == "0"
 
     FakeLine(tmp_path).run(use)
+
+
+def test_alarms_stand_above_every_screen_and_in_the_stream(tmp_path: Path) -> None:
+    async def use(line: FakeLine, client: httpx2.AsyncClient) -> None:
+        told = "Sink mes: no answer for 20 s"
+        for path in SCREENS:
+            assert f"<p>{told}</p>" in (await client.get(path)).text, path
+        async for event in line.board.events(lambda: {"alarms": line.context.alarms()}):
+            assert json.loads(event)["alarms"] == [told]
+            break
+        line.pool.is_ready = False
+        assert "The engine is not ready" in (await client.get("/try")).text
+
+    FakeLine(tmp_path).run(use)
+
+
+@pytest.mark.parametrize(
+    ("given", "after"),
+    [
+        ("/history%3Fverdict%3DNG", "/history?verdict=NG"),
+        ("//evil.example", "/"),
+        ("https%3A%2F%2Fevil.example", "/"),
+        ("/%5Cevil.example", "/"),
+        ("javascript%3Aalert(1)", "/"),
+        ('"><script>', "/"),
+    ],
+)
+def test_the_login_leads_back_to_this_server_only(tmp_path: Path, given: str, after: str) -> None:
+    async def use(_: FakeLine, client: httpx2.AsyncClient) -> None:
+        text = (await client.get(f"/login?next={given}")).text
+        assert f'data-after="{escape(after)}"' in text
+
+    FakeLine(tmp_path).run(use)
+
+
+def test_a_raw_frame_is_on_the_live_screen_before_its_picture_is_written() -> None:
+    board = Board()
+    pixels = np.arange(3000 * 2 * 3, dtype=np.uint32).reshape(3000, 2, 3).astype(np.uint8)
+    board.publish(record(Verdict.NG, image=None, frame=pixels), Receipt(1, True))
+    assert board.newest is not None
+    assert board.newest.plain()["has_image"] is True
+    assert board.newest.record.frame is None  # twelve whole frames would be a lot of memory
+    assert board.newest.frame is not None
+    assert board.newest.frame.shape == (1000, 1, 3)
+    assert board.newest.frame.base is None
+    board.publish(record(Verdict.OK, image=None), Receipt(2, True))
+    assert board.newest.plain()["has_image"] is False
 
 
 def test_events_bring_the_newest_board_and_end_with_the_server() -> None:

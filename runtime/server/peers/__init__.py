@@ -1,0 +1,1 @@
+"""Sources and sinks of a running server: read from its configuration file, kept going, shown."""

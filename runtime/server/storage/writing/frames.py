@@ -1,0 +1,160 @@
+"""Raw frames become lossless pictures behind everything that somebody waits for."""
+
+import logging
+import os
+import sys
+import threading
+from collections import deque
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from vipx.runtime.server.storage.pictures import PictureBatch, frame_png, paths_of
+from vipx.runtime.server.storage.record import Record
+from vipx.verdict import Verdict
+
+_LOG = logging.getLogger("vipx.server")
+_MOST_BYTES: Final = 128 * 2**20
+_LATER: Final = 10  # the thread's niceness: the engine and the answers go first
+
+
+class Numbered(NamedTuple):
+    """A record, and the number of its row."""
+
+    record: Record
+    seq: int
+
+
+class Written(NamedTuple):
+    """A picture that is on the disk, whole, and that no row names yet.
+
+    Attributes:
+        seq: Of the row.
+        path: Relative to the store's folder.
+        size: Its bytes.
+    """
+
+    seq: int
+    path: str
+    size: int
+
+
+class FrameKeeper:
+    """Encodes and writes the frames of results whose rows are committed; what comes too fast has no picture.
+
+    No row is held up by a picture, its own or another's: 12 megapixels take 0.4 s, and a disk flushes when it
+    likes. Under pressure the frames of OK parts go first.
+
+    Args:
+        root: The store's folder.
+        pool: Flushes files.
+        most_bytes: Of all frames that wait.
+    """
+
+    def __init__(self, root: Path, pool: Executor, most_bytes: int = _MOST_BYTES) -> None:
+        self._root, self._pool, self._most = root, pool, most_bytes
+        self._waiting: deque[Numbered] = deque()
+        self._done: list[Written] = []
+        self._held = 0
+        self._ending = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self.lost = 0
+
+    def offer(self, record: Record, seq: int) -> None:
+        """Take the frame of a committed result; it is copied."""
+        if record.frame is None:
+            return
+        with self._changed:
+            if not self._has_room(record.frame.nbytes, record.verdict):
+                self.lost += 1
+                return
+            # A copy: it may be a view of a request's whole body, or of a buffer that a camera fills again.
+            self._waiting.append(Numbered(replace(record, frame=record.frame.copy()), seq))
+            self._held += record.frame.nbytes
+            self._start()
+            self._changed.notify()
+
+    def take(self) -> list[Written]:
+        """Give the pictures that were written since the last call; their rows are to name them now."""
+        with self._changed:
+            done, self._done = self._done, []
+        return done
+
+    def finish(self) -> None:
+        """Write what waits, and end."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _has_room(self, size: int, verdict: Verdict) -> bool:
+        if verdict is not Verdict.OK:
+            good = [one for one in self._waiting if one.record.verdict is Verdict.OK]
+            while good and self._held + size > self._most:
+                self._waiting.remove(good[0])
+                self._held -= _size(good.pop(0))
+                self.lost += 1
+        return self._held + size <= self._most
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="vipx-frames", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        if sys.platform == "linux":  # elsewhere threads have no niceness of their own
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LATER)
+        while (numbered := self._next()) is not None:
+            self._keep(numbered)
+
+    def _next(self) -> Numbered | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._ending)
+            return self._waiting.popleft() if self._waiting else None
+
+    def _keep(self, numbered: Numbered) -> None:
+        written = None
+        try:
+            written = self._written(numbered)
+        except OSError as error:  # the store's own alarm says what is wrong with the disk
+            _LOG.warning("the picture of result %s: %s", numbered.record.result_id, error)
+        except Exception:
+            _LOG.exception("the picture of result %s", numbered.record.result_id)
+        with self._changed:
+            self._held -= _size(numbered)
+            if written is None:
+                self.lost += 1
+            else:
+                self._done.append(written)
+
+    def _written(self, numbered: Numbered) -> Written:
+        record = numbered.record
+        assert record.frame is not None
+        png = frame_png(record.frame)
+        path, _ = paths_of(replace(record, image=png))
+        assert path is not None
+        try:
+            self._write(path, png)
+        except (
+            FileNotFoundError
+        ):  # the last other picture of its folder went, and the folder with it
+            self._write(path, png)
+        return Written(numbered.seq, path, len(png))
+
+    def _write(self, path: str, png: bytes) -> None:
+        pictures = PictureBatch(self._root, self._pool)
+        pictures.add(path, png)
+        try:
+            pictures.write()
+        except BaseException:
+            pictures.undo()
+            raise
+
+
+def _size(numbered: Numbered) -> int:
+    return 0 if numbered.record.frame is None else numbered.record.frame.nbytes

@@ -1,0 +1,221 @@
+"""Raw frames become lossless pictures, and no row waits for them."""
+
+import asyncio
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.runtime.server.storage.records import eventually, record, with_store
+from vipx.runtime.server.storage import rows
+from vipx.runtime.server.storage.pictures import PictureBatch, frame_png
+from vipx.runtime.server.storage.reader import Filter
+from vipx.runtime.server.storage.record import Record, Result
+from vipx.runtime.server.storage.settings import Retention
+from vipx.runtime.server.storage.store import Store
+from vipx.runtime.server.storage.writing import frames as frames_module
+from vipx.runtime.server.storage.writing.frames import FrameKeeper
+from vipx.verdict import Verdict
+
+
+def frame(seed: int = 0, height: int = 20, width: int = 30) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def framed(verdict: Verdict = Verdict.NG, seed: int = 0, **changed: Any) -> Record:
+    return record(verdict, image=None, frame=frame(seed), **changed)
+
+
+async def with_picture(store: Store, result_id: str) -> Result:
+    for _ in range(2000):
+        result = await store.get(result_id)
+        assert result is not None
+        if result.image is not None:
+            return result
+        await asyncio.sleep(0.01)
+    raise AssertionError("its picture never came")
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_a_frame_is_kept_pixel_for_pixel(tmp_path: Path, verdict: Verdict) -> None:
+    given = framed(verdict, 3)
+
+    async def use(store: Store) -> Result:
+        assert (await store.append(given)).stored
+        return await with_picture(store, given.result_id)
+
+    result = with_store(tmp_path, use)
+    assert result.image is not None
+    path = tmp_path / result.image
+    assert path.parent.name == verdict.value
+    with Image.open(path) as kept:
+        assert np.array_equal(np.asarray(kept), frame(3))
+
+
+def test_a_row_does_not_wait_for_its_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let, encode = threading.Event(), frame_png
+
+    def slow(pixels: np.ndarray) -> bytes:
+        let.wait(20)
+        return encode(pixels)
+
+    monkeypatch.setattr(frames_module, "frame_png", slow)
+    given = framed()
+
+    async def use(store: Store) -> None:
+        for _ in range(5):
+            assert (await store.append(framed())).stored
+        assert (await store.append(given)).stored
+        assert all(result.image is None for result in await store.find(Filter()))
+        let.set()
+        await with_picture(store, given.result_id)
+
+    with_store(tmp_path, use)
+
+
+def test_only_sampled_frames_are_kept(tmp_path: Path) -> None:
+    async def use(store: Store) -> None:
+        for _ in range(4):
+            await store.append(framed(Verdict.OK))
+
+    async def look(store: Store) -> list[bool]:
+        return [result.image is not None for result in await store.find(Filter())]
+
+    with_store(tmp_path, use, ok=Retention(sample=3))
+    assert with_store(tmp_path, look) == [True, False, False, True]
+
+
+def test_the_frame_is_copied_before_its_owner_may_change_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let, encode = threading.Event(), frame_png
+    monkeypatch.setattr(frames_module, "frame_png", lambda each: let.wait(20) and encode(each))
+    pixels = frame(5)
+    given = record(image=None, frame=pixels)
+
+    async def use(store: Store) -> Result:
+        await store.append(given)
+        pixels[:] = 0
+        let.set()
+        return await with_picture(store, given.result_id)
+
+    result = with_store(tmp_path, use)
+    assert result.image is not None
+    with Image.open(tmp_path / result.image) as kept:
+        assert np.array_equal(np.asarray(kept), frame(5))
+
+
+def test_its_bytes_count_for_the_retention_rules(tmp_path: Path) -> None:
+    given = framed(heat_map=None)
+
+    async def use(store: Store) -> tuple[int, int]:
+        await store.append(given)
+        result = await with_picture(store, given.result_id)
+        assert result.image is not None
+        size = (tmp_path / result.image).stat().st_size
+        return size, sum(total.bytes for total in store.reader.totals())
+
+    size, counted = with_store(tmp_path, use)
+    assert size == counted > 0
+
+
+def test_a_picture_whose_row_is_gone_leaves_no_file(tmp_path: Path) -> None:
+    async def use(store: Store) -> None:
+        for seed in range(30):
+            await store.append(framed(seed=seed))
+        await eventually(lambda: len(list(tmp_path.rglob("*.map.png"))) <= 2)
+
+    with_store(tmp_path, use, ng=Retention(count=2), sweep_s=0.01)
+
+    async def names(store: Store) -> set[str]:
+        found = await store.find(Filter())
+        return {path for one in found for path in (one.image, one.heat_map) if path}
+
+    kept = with_store(tmp_path, names)
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")} == kept
+
+
+def test_a_disk_that_refuses_the_picture_costs_it_and_not_the_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(pixels: np.ndarray) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    async def use(store: Store) -> None:
+        monkeypatch.setattr(frames_module, "frame_png", refuse)
+        assert (await store.append(framed())).stored
+        await eventually(lambda: store.state().frames_lost == 1, 20)
+        monkeypatch.setattr(frames_module, "frame_png", frame_png)
+        later = framed()
+        assert (await store.append(later)).stored
+        await with_picture(store, later.result_id)
+        assert store.state().frames_lost == 1
+
+    with_store(tmp_path, use)
+
+
+def test_a_row_that_cannot_be_changed_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object) -> bool:
+        raise sqlite3.OperationalError("database is locked")
+
+    async def use(store: Store) -> None:
+        monkeypatch.setattr(rows, "add_picture", locked)
+        assert (await store.append(framed(heat_map=None))).stored
+        await eventually(lambda: store.state().frames_lost == 1, 20)
+
+    with_store(tmp_path, use)
+    assert list(tmp_path.rglob("*.png")) == []
+
+
+def test_what_waits_is_bounded_and_frames_of_good_parts_go_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let, begun, encode = threading.Event(), threading.Event(), frame_png
+
+    def slow(pixels: np.ndarray) -> bytes:
+        begun.set()
+        let.wait(20)
+        return encode(pixels)
+
+    monkeypatch.setattr(frames_module, "frame_png", slow)
+    with ThreadPoolExecutor(1) as pool:
+        keeper = FrameKeeper(tmp_path, pool, most_bytes=3 * frame().nbytes)
+        keeper.offer(framed(Verdict.NG), 1)
+        begun.wait(20)  # it is being encoded, and still counts
+        for seq, verdict in ((2, Verdict.OK), (3, Verdict.OK), (4, Verdict.OK), (5, Verdict.NG)):
+            keeper.offer(framed(verdict), seq)
+        keeper.offer(framed(Verdict.REVIEW), 6)
+        keeper.offer(framed(Verdict.ERROR), 7)
+        let.set()
+        keeper.finish()
+    assert [one.seq for one in keeper.take()] == [1, 5, 6]
+    assert keeper.lost == 4
+
+
+def test_a_folder_that_is_swept_away_meanwhile_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, make = [0], PictureBatch._make_folder
+
+    def swept(self: PictureBatch, folder: Path) -> None:
+        make(self, folder)
+        made[0] += folder.name == "NG"
+        if made[0] == 1 and folder.name == "NG":
+            folder.rmdir()
+
+    monkeypatch.setattr(PictureBatch, "_make_folder", swept)
+    with ThreadPoolExecutor(1) as pool:
+        keeper = FrameKeeper(tmp_path, pool)
+        keeper.offer(framed(), 1)
+        keeper.finish()
+    (written,) = keeper.take()
+    assert (tmp_path / written.path).stat().st_size == written.size
