@@ -168,6 +168,9 @@ def _session(
     settings = runtime.SessionOptions()
     settings.log_severity_level = 3  # errors only: stdout and stderr belong to the caller
     settings.add_session_config_entry("session.x64quantprecision", _unsigned_weights())
+    # Threads that spin after their work take the cores from the next graph's, and from the server's other
+    # process: with them the demo took twice as long on two cores (docs/benchmarks/).
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         settings.intra_op_num_threads = threads
     options: dict[str, Any] = {}

@@ -11,6 +11,7 @@ import pytest
 from tests.tiny import noise_images
 from vipx.bundle import read_bundle
 from vipx.errors import BundleError, EngineError, UsageError
+from vipx.runtime.engines import onnxruntime
 from vipx.runtime.engines.choice import KINDS, choose, open_engine
 from vipx.runtime.engines.engine import ENGINES, Engine, EngineName, EngineOptions, Model, Output
 from vipx.runtime.engines.models import model_of
@@ -141,3 +142,9 @@ def test_texts_that_do_not_fit_are_refused(tiny_bundle: Path, texts: np.ndarray)
 def test_a_model_has_one_source_of_texts(model: Model) -> None:
     with pytest.raises(UsageError, match="either"):
         replace(model, texts=np.zeros((2, 64), np.float32))
+
+
+def test_idle_threads_of_onnxruntime_leave_the_cores_to_others(model: Model) -> None:
+    graph = onnxruntime.Session(model.heads, threads=2)
+    settings = graph._session.get_session_options()
+    assert settings.get_session_config_entry("session.intra_op.allow_spinning") == "0"
