@@ -131,6 +131,7 @@ def test_the_record_is_plain_data(ran: tuple[DemoResult, DemoRequest]) -> None:
     assert len(record["images"]) == len(ran[0].pictures)
 
 
+@pytest.mark.slow
 def test_the_shipped_weights_are_those_of_the_shipped_bundle(tmp_path: Path) -> None:
     from vipx.export import BackboneChoice, Overrides, load_detector
     from vipx.training.methods.method import predict

@@ -89,7 +89,13 @@ def _commands() -> dict[str, click.Command]:
     return {name: command for name, command in found.items() if command is not None}
 
 
-@pytest.mark.parametrize("document", QUICK_RUNS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(path, marks=pytest.mark.slow if path == README else (), id=path.name)
+        for path in QUICK_RUNS
+    ],
+)
 def test_commands_of_a_document_run(document: Path, tmp_path: Path) -> None:
     _run([block for block in _blocks(document) if block.comment != SLOW], tmp_path)
 

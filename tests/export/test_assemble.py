@@ -66,6 +66,7 @@ def test_a_bundle_on_a_grid_that_is_not_square(tiny_bundle: Path) -> None:
         check_goldens(inspector)
 
 
+@pytest.mark.slow
 def test_paper_preset_passes_its_gate(tmp_path: Path) -> None:
     changes = {
         "preset": "paper",
@@ -115,6 +116,7 @@ def test_goldens_must_fit(tmp_path: Path, goldens: list[np.ndarray]) -> None:
         )
 
 
+@pytest.mark.slow
 def test_large_weights_lie_beside_the_graph(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -172,6 +172,7 @@ def camera_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_manifest_tells_camera_and_model_apart(camera_bundle: Path, tiny_bundle: Path) -> None:
     seen = read_bundle(camera_bundle).manifest.input
     assert (seen.height, seen.width) == SIZE
@@ -184,6 +185,7 @@ def test_the_manifest_tells_camera_and_model_apart(camera_bundle: Path, tiny_bun
     assert "camera" not in plain.folds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_a_frame_gives_what_the_resized_picture_gives(
     camera_bundle: Path, tiny_bundle: Path, engine: EngineName
@@ -201,6 +203,7 @@ def test_a_frame_gives_what_the_resized_picture_gives(
         check_goldens(ours)
 
 
+@pytest.mark.slow
 def test_frames_of_another_size_are_refused(camera_bundle: Path) -> None:
     with Inspector.open(camera_bundle) as inspector:
         with pytest.raises(InputError, match=r"has 40x24 px.* camera of 83x61 px"):
@@ -209,6 +212,7 @@ def test_frames_of_another_size_are_refused(camera_bundle: Path) -> None:
             inspector.inspect(noise_images(1, 83, 61)[0])  # turned
 
 
+@pytest.mark.slow
 def test_a_camera_bundle_is_benchmarked_with_its_frames(camera_bundle: Path) -> None:
     limits = Limits(
         seconds=0.0, iterations=3, most_seconds=1.0, warm_up_seconds=0.0, warm_up_runs=1

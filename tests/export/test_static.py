@@ -26,7 +26,13 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", ABLATIONS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "nothing learned" else pytest.param(name, marks=pytest.mark.slow)
+        for name in ABLATIONS
+    ],
+)
 def test_every_ablation_is_exported_exactly(tmp_path: Path, name: str) -> None:
     detector = tiny_detector(**ABLATIONS[name])
     path = tmp_path / "x.vipx"

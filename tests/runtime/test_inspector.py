@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tiny import noise_images, tiny_detector
+from tests.tiny import noise_images
 from vipx.errors import EngineError, GateError, ImageError, UsageError
-from vipx.export import ExportOptions, bundle_from_detector
 from vipx.manifest import Precision
 from vipx.runtime import Inspector, check_goldens
 from vipx.runtime.engines.engine import ANSWER, EngineOptions, EngineRun, Output, StageTimes
@@ -105,11 +104,9 @@ def test_the_first_precision_is_the_default_and_others_are_chosen(tiny_bundle: P
     assert scores["fp16"] == pytest.approx(scores["fp32"], abs=5e-3)
 
 
-def test_a_precision_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "one.vipx"
-    bundle_from_detector(tiny_detector(), path, goldens=noise_images(2), options=ExportOptions())
-    with pytest.raises(UsageError, match="fp16"):
-        Inspector.open(path, precision="fp16")
+def test_a_precision_that_is_not_there_is_refused(tiny_bundle: Path) -> None:
+    with pytest.raises(UsageError, match="int8"):
+        Inspector.open(tiny_bundle, precision="int8")
 
 
 def test_a_device_that_is_not_there_is_an_error_and_not_the_cpu(tiny_bundle: Path) -> None:
