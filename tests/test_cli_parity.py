@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,10 @@ def vipx(*arguments: object) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(AVAILABLE))
-def test_commands_give_the_published_numbers(tmp_path: Path, name: str) -> None:
-    case = AVAILABLE[name]
-    bundle = tmp_path / "case.vipx"
-    vipx("export", *case.options(), "--precision", "fp32,fp16", "-o", bundle)
+def test_commands_give_the_published_numbers(
+    published_bundle: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
+    case, bundle = AVAILABLE[name], published_bundle(name)
     for precision, score_bound in (("fp32", 1e-6), ("fp16", 5e-3)):
         maps = tmp_path / precision
         images = case.image_paths()

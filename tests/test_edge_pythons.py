@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,15 +35,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("bundles")
-    paths = {name: folder / f"{name}.vipx" for name in AVAILABLE}
-    for name, path in paths.items():
-        run([sys.executable, "-m", "vipx", "export", *AVAILABLE[name].options(), "-o", path])
-    return paths
-
-
 @pytest.fixture(scope="module", params=["3.10", "3.12"])
 def edge_python(
     request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
@@ -59,11 +51,11 @@ def edge_python(
 
 @pytest.mark.parametrize("name", sorted(AVAILABLE))
 def test_predict_gives_the_published_numbers(
-    edge_python: str, bundles: dict[str, Path], tmp_path: Path, name: str
+    edge_python: str, published_bundle: Callable[[str], Path], tmp_path: Path, name: str
 ) -> None:
     images, expected = AVAILABLE[name].image_paths(), AVAILABLE[name].expected
     options = ("--json", "--maps", tmp_path / "maps")
-    printed = run([edge_python, "-m", "vipx", "predict", bundles[name], *images, *options])
+    printed = run([edge_python, "-m", "vipx", "predict", published_bundle(name), *images, *options])
     rows = [json.loads(line) for line in printed.splitlines()]
     for row, score, anomaly_map in zip(rows, expected["scores"], expected["maps"], strict=True):
         assert abs(row["score"] - score) <= 1e-6
