@@ -145,7 +145,7 @@ def test_without_connection_no_verdict_is_shown(browser: Any, tmp_path: Path) ->
         page.wait_for_selector("#alarms:has-text('No connection')")
         assert page.inner_text("#word") == "WAITING"
         assert "no connection" in page.inner_text("#link-state")
-        forgive(visit, "ERR_INTERNET_DISCONNECTED", "ERR_INCOMPLETE")
+        forgive(visit, "net::ERR_")  # which one, each browser says in its own way
 
 
 def test_the_strip_holds_twelve_parts_and_leads_to_each(browser: Any, tmp_path: Path) -> None:
