@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from vipx.differences import measure
-from vipx.errors import GateError
+from vipx.errors import GateError, short_reason
 from vipx.export.onnx_file import ENCODER, HEADS_OUTPUTS, PROMPTS
 from vipx.manifest import Difference, ParityRecord, Precision, Statistic
 from vipx.training.methods.method import Prediction
@@ -135,7 +135,7 @@ def _session(path: Path) -> ort.InferenceSession:
         return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         # onnxruntime raises its own types, none of which is public.
-        reason = " ".join(str(error).split())[:200]
+        reason = short_reason(error)
         raise GateError(f"{path.name}: ONNX Runtime refuses the graph: {reason}") from error
 
 

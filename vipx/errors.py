@@ -28,6 +28,7 @@ __all__ = [
     "ResourceError",
     "UsageError",
     "VipxError",
+    "short_reason",
 ]
 
 
@@ -87,3 +88,8 @@ class ResourceError(VipxError):
     """Memory, disk space or time ran out."""
 
     exit_code = 7
+
+
+def short_reason(error: BaseException, most: int = 200) -> str:
+    """Give what a library said as one line of at most `most` characters, to stand in a message of ours."""
+    return " ".join(str(error).split())[:most]

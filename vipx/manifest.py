@@ -4,8 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-SCHEMA_VERSION = 1
-
 Precision = Literal["fp32", "fp16", "int8"]
 Statistic = Literal["max", "mean", "p99.9"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

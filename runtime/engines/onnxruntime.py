@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from vipx.bundle import onnxruntime_form_of
-from vipx.errors import EngineError
+from vipx.errors import EngineError, short_reason
 from vipx.runtime.engines.engine import (
     ANSWER,
     Device,
@@ -20,7 +20,7 @@ from vipx.runtime.engines.engine import (
     Model,
     Output,
 )
-from vipx.runtime.engines.stages import Graphs, Stages, short_reason
+from vipx.runtime.engines.stages import Graphs, Stages
 
 if TYPE_CHECKING:
     import onnxruntime

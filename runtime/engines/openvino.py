@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from vipx.errors import EngineError
+from vipx.errors import EngineError, short_reason
 from vipx.runtime.engines.engine import (
     ANSWER,
     Arithmetic,
@@ -20,7 +20,7 @@ from vipx.runtime.engines.engine import (
     Output,
 )
 from vipx.runtime.engines.mapped import release_mapped_pages
-from vipx.runtime.engines.stages import Graphs, Stages, short_reason
+from vipx.runtime.engines.stages import Graphs, Stages
 
 if TYPE_CHECKING:
     import openvino

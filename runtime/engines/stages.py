@@ -112,8 +112,3 @@ class Stages:
         """Let go of the graphs; closing twice does no harm."""
         self._graphs = None
         self._repeated.clear()
-
-
-def short_reason(error: Exception) -> str:
-    """Give what a library said as one short line."""
-    return " ".join(str(error).split())[:200]

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 
 from vipx.runtime.doctor import examine
-from vipx.runtime.server.app.application import assemble, inspecting_of
+from vipx.runtime.server.app.application import assemble
 from vipx.runtime.server.app.inspect_routes import inspection_answer
 from vipx.runtime.server.app.inspection import Inspecting
 from vipx.runtime.server.app.safety.bodies import Bodies
@@ -111,8 +111,7 @@ class _Line:
 
 
 async def _line(server: LineServer, pool: Pool, store: Store, ending: asyncio.Event) -> _Line:
-    joined = inspecting_of(server.network, pool, store)
-    inspecting = Inspecting(joined.work, joined.results, joined.counters, joined.keep_maps, ending)
+    inspecting = Inspecting(pool, store, keep_maps=server.network.keep_maps, ending=ending)
     bodies, desk = Bodies(server.network.limits), ThresholdDesk(pool, store)
     await desk.start([recipe.name for recipe in pool.recipes])
     peers, board = Peers(server.peers, inspecting, store), Board(latch=server.latch)

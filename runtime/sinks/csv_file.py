@@ -5,21 +5,10 @@ import os
 from pathlib import Path
 
 from vipx.runtime.server.storage.archive import csv_line
+from vipx.runtime.server.storage.record import JUDGED
 from vipx.runtime.sinks.sink import DeliveryError, Message
 
-COLUMNS = (
-    "seq",
-    "result_id",
-    "time",
-    "recipe",
-    "part_id",
-    "verdict",
-    "score",
-    "threshold",
-    "review",
-    "reason",
-    "source",
-)
+COLUMNS = (*JUDGED, "source")
 
 
 class CsvFile:

@@ -10,7 +10,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
-from vipx.errors import CheckpointError, UsageError
+from vipx.errors import CheckpointError, UsageError, short_reason
 from vipx.files import write_atomically
 
 STATE = "state.pt"
@@ -112,7 +112,7 @@ def read_state(folder: Path, origin: Origin) -> RunState | None:
         random = loaded["random"]
     except Exception as error:
         # torch raises a dozen types here; each means that the file is not one of ours.
-        reason = " ".join(str(error).split())[:160]
+        reason = short_reason(error)
         raise CheckpointError(
             f"{path}: not a run's state ({type(error).__name__}: {reason}); start a new run"
         ) from error

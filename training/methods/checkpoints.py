@@ -15,7 +15,7 @@ from vipx.checkpoint import (
     read_description,
     write_checkpoint,
 )
-from vipx.errors import CheckpointError, VipxError
+from vipx.errors import CheckpointError, VipxError, short_reason
 from vipx.hashing import file_sha256
 from vipx.training.methods.method import Method
 from vipx.training.methods.registry import METHODS
@@ -88,7 +88,7 @@ def load_method(path: Path) -> LoadedMethod:
             config_from(description, path), _embed_dim(description), state
         )
     except (KeyError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = short_reason(error)
         raise CheckpointError(
             f"{path}: parameters do not fit the configuration: {reason}"
         ) from error

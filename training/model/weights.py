@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from vipx.errors import CheckpointError, UsageError
+from vipx.errors import CheckpointError, UsageError, short_reason
 
 StateDict = dict[str, Tensor]
 
@@ -86,7 +86,7 @@ def read_pickle(path: Path) -> object:
         raise CheckpointError(f"{path}: no such file; give the path of a checkpoint") from None
     except Exception as error:
         # torch raises a dozen types here; each means that the file is not plain tensors.
-        reason = " ".join(str(error).split())[:160]
+        reason = short_reason(error)
         raise CheckpointError(
             f"{path}: not a plain file of tensors ({type(error).__name__}: {reason}); "
             "objects that could run code are never loaded: save the state dict alone"
@@ -126,7 +126,7 @@ def _read_jit_archive(path: Path) -> StateDict:
             warnings.simplefilter("ignore", FutureWarning)
             module = torch.jit.load(str(path), map_location="cpu")
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = short_reason(error)
         raise CheckpointError(f"{path}: broken TorchScript archive ({reason})") from error
     return {name: value.detach() for name, value in module.state_dict().items()}
 
@@ -204,7 +204,7 @@ def _load(model: nn.Module, state: StateDict, path: Path) -> None:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:240]
+        reason = short_reason(error, 240)
         raise CheckpointError(
             f"{path}: the weights do not fit the architecture: {reason}"
         ) from error
@@ -237,7 +237,7 @@ def _pretrained(name: str, tag: str) -> nn.Module:
     try:
         return open_clip.create_model(name, pretrained=tag, precision="fp32")
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = short_reason(error)
         raise CheckpointError(
             f"weights {tag} of {name} could not be downloaded ({type(error).__name__}: {reason}); "
             "download them elsewhere and give --backbone-weights FILE"

@@ -16,13 +16,6 @@ PRECISION = click.option(
     type=click.Choice(["fp32", "fp16", "int8"]),
     help="Which encoder [the bundle's first].",
 )
-DEVICE = click.option(
-    "--device",
-    type=click.Choice(["cpu", "cuda"]),
-    default="cpu",
-    show_default=True,
-    help="Where the model runs; a device that is not there is an error.",
-)
 CUDA_BACKEND = click.option(
     "--cuda-backend",
     type=click.Choice(["auto", "cuda-python", "pycuda"]),

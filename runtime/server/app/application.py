@@ -12,7 +12,7 @@ from vipx.runtime.server.app.answers import HANDLERS
 from vipx.runtime.server.app.describing.openapi import description
 from vipx.runtime.server.app.describing.page import docs_page
 from vipx.runtime.server.app.inspect_routes import InspectRoutes
-from vipx.runtime.server.app.inspection import Inspecting, Results, Unkept, Work
+from vipx.runtime.server.app.inspection import Inspecting
 from vipx.runtime.server.app.metrics import CONTENT_TYPE, metrics_text
 from vipx.runtime.server.app.protocol_routes import ProtocolRoutes
 from vipx.runtime.server.app.safety.access import Access
@@ -22,22 +22,6 @@ from vipx.runtime.server.app.safety.session_routes import SessionRoutes
 from vipx.runtime.server.protocol.json_text import write_json
 from vipx.runtime.server.protocol.models import models_of
 from vipx.runtime.server.settings import ServerSettings
-
-
-def build_app(settings: ServerSettings, pool: Work, store: Results | None = None) -> Starlette:
-    """Make the application without pages; see `assemble`.
-
-    Raises:
-        UsageError: Two models would have the same name.
-    """
-    return assemble(settings, inspecting_of(settings, pool, store), Bodies(settings.limits))
-
-
-def inspecting_of(settings: ServerSettings, pool: Work, store: Results | None) -> Inspecting:
-    """Join what inspects and what keeps; without a store results are numbered and not kept."""
-    if store is None:
-        return Inspecting(pool, Unkept(), keep_maps="none")
-    return Inspecting(pool, store, keep_maps=settings.keep_maps)
 
 
 async def no_metrics() -> Sequence[str]:

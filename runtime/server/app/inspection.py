@@ -1,9 +1,8 @@
 """The one way in which a picture is inspected, counted and recorded, whoever sent it."""
 
 import asyncio
-import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
@@ -62,17 +61,6 @@ class Results(Protocol):
 
     async def append(self, record: Record) -> Receipt:
         """Keep one result and number it."""
-
-
-class Unkept:
-    """Numbers results and keeps none; for a server without storage."""
-
-    def __init__(self) -> None:
-        self._numbers: Iterator[int] = itertools.count(1)
-
-    async def append(self, record: Record) -> Receipt:
-        """Number one result."""
-        return Receipt(next(self._numbers), stored=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Reads the server's configuration file; every mistake is one line with the file, the key and the remedy."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -10,11 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from vipx.errors import UsageError
 from vipx.runtime.server.peers.records import LineRecord
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from vipx.toml_file import read_toml
 
 PEERS = ("folder", "camera", "webhook", "csv", "mqtt", "opcua", "modbus")
 _SECRETS = {
@@ -29,14 +24,7 @@ def read_line(path: Path) -> LineRecord:
     Raises:
         UsageError: The file cannot be read or understood.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read ({error.strerror}); give the server's TOML"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not a TOML file: {error}") from error
+    raw = read_toml(path, "the server's TOML")
     try:
         # As JSON: strict records take a list for a tuple only from there.
         line = LineRecord.model_validate_json(json.dumps(raw, default=str))

@@ -9,19 +9,10 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
-from vipx.runtime.server.storage.record import Result
+from vipx.runtime.server.storage.record import JUDGED, Result
 
 COLUMNS = (
-    "seq",
-    "result_id",
-    "time",
-    "recipe",
-    "part_id",
-    "verdict",
-    "score",
-    "threshold",
-    "review",
-    "reason",
+    *JUDGED,
     "label",
     "labelled_by",
     "calibration",

@@ -17,6 +17,19 @@ from vipx.verdict import Verdict
 
 Label = Literal["true_ng", "false_ng", "true_ok", "false_ok"]
 LABELS: tuple[Label, ...] = get_args(Label)
+# What every row, table and message of a result begins with, in this order.
+JUDGED = (
+    "seq",
+    "result_id",
+    "time",
+    "recipe",
+    "part_id",
+    "verdict",
+    "score",
+    "threshold",
+    "review",
+    "reason",
+)
 
 # Crockford's alphabet: no I, L, O, U, so that an id survives being read aloud.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

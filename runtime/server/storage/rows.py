@@ -6,21 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 from vipx.runtime.server.storage.pictures import paths_of
-from vipx.runtime.server.storage.record import Record, Result, iso_time
+from vipx.runtime.server.storage.record import JUDGED, Record, Result, iso_time
 from vipx.runtime.server.work.task import Region
 from vipx.verdict import Verdict
 
 _COLUMNS = (
-    "seq",
-    "result_id",
-    "time",
-    "recipe",
-    "part_id",
-    "verdict",
-    "score",
-    "threshold",
-    "review",
-    "reason",
+    *JUDGED,
     "regions",
     "microseconds",
     "source",

@@ -23,14 +23,12 @@ class Thresholds:
         score_ng: Scores from here on are NG.
         score_review: Scores from here on are REVIEW.
         level_ng: Heat map values from here on make a defect, if `area` pixels reach them.
-        level_review: The same for REVIEW.
         area: Pixels of the model's input.
     """
 
     score_ng: float | None = None
     score_review: float | None = None
     level_ng: float | None = None
-    level_review: float | None = None
     area: int = 1
 
 
@@ -89,7 +87,6 @@ class LoadedRecipe:
             score_ng=None if score is None else score.ng,
             score_review=None if score is None else score.review,
             level_ng=None if level is None else level.ng,
-            level_review=None if level is None else level.review,
             area=held.minimal_area,
         )
 

@@ -10,12 +10,12 @@ import pytest
 
 from tests.tiny import noise_images
 from vipx.bundle import read_bundle
-from vipx.errors import EngineError
+from vipx.errors import EngineError, short_reason
 from vipx.runtime.engines import onnxruntime, openvino
 from vipx.runtime.engines.choice import open_engine
 from vipx.runtime.engines.engine import EngineName, EngineOptions, Output
 from vipx.runtime.engines.models import model_of
-from vipx.runtime.engines.stages import Graphs, Stages, short_reason
+from vipx.runtime.engines.stages import Graphs, Stages
 
 IMAGES = np.zeros((2, 4, 4, 3), np.uint8)
 FEATURES: tuple[Output, ...] = ("global_feature", "patch_features")

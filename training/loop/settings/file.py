@@ -1,7 +1,6 @@
 """Reads a run's TOML file, completes it from the method's published choices, and writes it back."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from vipx.errors import UsageError
+from vipx.toml_file import read_toml, tomllib
 from vipx.training.loop.settings.configuration import (
     BackboneSettings,
     DataSettings,
@@ -22,11 +22,6 @@ from vipx.training.loop.settings.configuration import (
 )
 from vipx.training.methods.registry import METHODS
 from vipx.training.model.vision import VisionOptions
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Record = dict[str, Any]
 T = TypeVar("T")
@@ -58,13 +53,7 @@ def settings_from_file(path: Path, overrides: Sequence[str] = ()) -> Settings:
     Raises:
         UsageError: The file or an override cannot be understood.
     """
-    try:
-        raw: Record = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); give a run's TOML") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not a TOML file: {error}") from error
-    return settings_from_record(raw, overrides, str(path))
+    return settings_from_record(read_toml(path, "a run's TOML"), overrides, str(path))
 
 
 def settings_from_record(

@@ -9,7 +9,6 @@ Preset = Literal["reconstruction"]
 Assignment = Literal["ot", "softmax"]
 ImageScore = Literal["global", "global+map"]
 OrthogonalSpace = Literal["raw", "residual"]
-PRESETS: tuple[Preset, ...] = ("reconstruction",)
 DEEP_LAYERS = 9
 
 

@@ -9,7 +9,6 @@ from vipx.training.methods.method import Schedule
 Preset = Literal["official", "paper"]
 Prompts = Literal["conditioned", "learned", "written"]
 ImageScore = Literal["official", "paper", "global"]
-PRESETS: tuple[Preset, ...] = ("official", "paper")
 
 SCHEDULE = Schedule(
     rates={"ica": 1e-3, "fgp": 1e-5},

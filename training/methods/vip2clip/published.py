@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vipx.errors import CheckpointError
+from vipx.errors import CheckpointError, short_reason
 from vipx.training.methods.vip2clip.configuration import Vip2ClipConfig
 from vipx.training.methods.vip2clip.method import Vip2Clip
 from vipx.training.model.weights import read_pickle
@@ -39,7 +39,7 @@ def method_from_published(path: Path, config: Vip2ClipConfig) -> Vip2Clip:
             f"{path}: not a published ViP2-CLIP checkpoint: {error} is missing"
         ) from error
     except (RuntimeError, IndexError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = short_reason(error)
         raise CheckpointError(f"{path}: shapes do not fit ViP2-CLIP: {reason}") from error
 
 

@@ -15,7 +15,7 @@ from time import sleep
 
 import numpy as np
 
-from vipx.errors import EngineError, VipxError
+from vipx.errors import EngineError, VipxError, short_reason
 from vipx.runtime.engines.engine import EngineRun
 from vipx.runtime.server.work.channel.line import Line
 from vipx.runtime.server.work.channel.messages import (
@@ -195,7 +195,7 @@ def _or_die(line: Line, work: Callable[[], None]) -> None:
 
 
 def _line_of(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:300]
+    text = short_reason(error, 300)
     return text if isinstance(error, VipxError) and text else f"{type(error).__name__}: {text}"
 
 

@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from vipx.images import decode_image
-from vipx.runtime.server.app.application import assemble, inspecting_of
+from vipx.runtime.server.app.application import assemble
 from vipx.runtime.server.app.inspection import Inspecting
 from vipx.runtime.server.app.safety.bodies import Bodies
 from vipx.runtime.server.app.safety.connections import connection_class
@@ -115,7 +115,7 @@ class Served:
 def served(pool: FakePool | None = None, **settings: Any) -> Served:
     pool, store = pool or FakePool(), FakeStore()
     options = ServerSettings(**settings)
-    inspecting = inspecting_of(options, pool, store)
+    inspecting = Inspecting(pool, store, keep_maps=options.keep_maps)
     return Served(assemble(options, inspecting, Bodies(options.limits)), pool, store, inspecting)
 
 

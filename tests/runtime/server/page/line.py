@@ -18,7 +18,8 @@ from starlette.types import ASGIApp
 from tests.runtime.server.storage.records import ROOM
 from vipx.errors import UsageError
 from vipx.images import decode_image
-from vipx.runtime.server.app.application import assemble, inspecting_of
+from vipx.runtime.server.app.application import assemble
+from vipx.runtime.server.app.inspection import Inspecting
 from vipx.runtime.server.app.safety.bodies import Bodies
 from vipx.runtime.server.app.safety.passwords import hash_password
 from vipx.runtime.server.page.board import Board
@@ -136,7 +137,7 @@ class FakeLine:
         self.store = Store(StorageSettings(self.folder, **options), self.sinks, lambda _: ROOM)
         self.board = Board(latch=self.latch)
         self.bodies = Bodies(self.settings.limits)
-        self.inspecting = inspecting_of(self.settings, self.pool, self.store)
+        self.inspecting = Inspecting(self.pool, self.store, keep_maps=self.settings.keep_maps)
         self.desk = ThresholdDesk(self.pool, self.store)
         self.context = PageContext(
             inspecting=self.inspecting,
