@@ -182,7 +182,7 @@ def test_command_and_its_options_have_help(name: str) -> None:
 
 def test_readme_lists_every_exit_code() -> None:
     rows = re.findall(r"^\| (\d+) \|", README.read_text(), re.MULTILINE)
-    classes = [value for value in vars(errors).values() if isinstance(value, type)]
+    classes = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
     assert {error.exit_code for error in classes} <= set(map(int, rows))
 
 
