@@ -1,5 +1,6 @@
 """What several tests share: bundles exported once, and a clean global state."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -8,43 +9,62 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from tests.golden_case import AVAILABLE, COMMITTED
 from tests.tiny import noise_images, tiny_detector
 from vipx.export import ExportOptions, bundle_from_detector
 
 
+BOTH = ExportOptions(("fp32", "fp16"))
+
+
+def _once(factory: pytest.TempPathFactory, name: str, export: Callable[[Path], object]) -> Path:
+    """Export a bundle once for all of xdist's processes."""
+    folder = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    path = folder / "bundles" / f"{name}.vipx"
+    path.parent.mkdir(exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            export(path)
+    return path
+
+
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle in both precisions, non-square; tests must not change it."""
-    path = tmp_path_factory.mktemp("bundles") / "tiny.vipx"
-    options = ExportOptions(("fp32", "fp16"))
-    bundle_from_detector(tiny_detector(), path, goldens=noise_images(3), options=options)
-    return path
+
+    def export(path: Path) -> None:
+        bundle_from_detector(tiny_detector(), path, goldens=noise_images(3), options=BOTH)
+
+    return _once(tmp_path_factory, "tiny", export)
 
 
 @pytest.fixture(scope="session")
 def golden_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The committed golden case as a bundle in both precisions; tests must not change it."""
-    path = tmp_path_factory.mktemp("bundles") / "golden.vipx"
-    goldens = list(COMMITTED.pixels(COMMITTED.image_paths()).numpy())
-    options = ExportOptions(("fp32", "fp16"))
-    bundle_from_detector(COMMITTED.detector(), path, goldens=goldens, options=options)
-    return path
+
+    def export(path: Path) -> None:
+        goldens = list(COMMITTED.pixels(COMMITTED.image_paths()).numpy())
+        bundle_from_detector(COMMITTED.detector(), path, goldens=goldens, options=BOTH)
+
+    return _once(tmp_path_factory, "golden", export)
 
 
 @pytest.fixture(scope="session")
 def published_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Exports a case of the published code by the command, once, in fp32 and fp16; tests must not change it."""
-    folder = tmp_path_factory.mktemp("published")
 
     @cache
     def exported(name: str) -> Path:
-        path = folder / f"{name}.vipx"
-        options = [*AVAILABLE[name].options(), "--precision", "fp32,fp16", "-o", path]
-        command = [sys.executable, "-m", "vipx", "export", *map(str, options)]
-        subprocess.run(command, check=True, capture_output=True)
-        return path
+        def export(path: Path) -> None:
+            options = [*AVAILABLE[name].options(), "--precision", "fp32,fp16", "-o", path]
+            command = [sys.executable, "-m", "vipx", "export", *map(str, options)]
+            subprocess.run(command, check=True, capture_output=True)
+
+        return _once(tmp_path_factory, f"published-{name}", export)
 
     return exported
 

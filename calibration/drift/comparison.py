@@ -1,12 +1,9 @@
 """A rolling comparison of the line's images with the recipe's: says "recalibrate", and why; changes nothing.
 
-Looking often finds chance differences. Each test of each look at each camera therefore answers to the share
-
-    level = false_alarms / (looks x cameras x tests)
-
-(Bonferroni; two tests of the scores and, where there are any, one of the features), so that a line without
-change is accused at most once in 1 / false_alarms such periods, however much the windows of neighbouring looks
-overlap.
+Looking often finds chance differences. A line without change is to be accused at most once in 1 / false_alarms
+periods, so each camera answers for its share of that probability, and each kind of evidence for a third of it:
+the two tests of the scores and, where there are any, the one of the features (without them the scores have it
+all). The scores' share becomes a level as `chance` says; the features' is divided among the looks (Bonferroni).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +15,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
+from vipx.calibration.drift.chance import TESTS, Sizes, score_level
 from vipx.calibration.drift.evidence import (
     FeatureChange,
     ScoreChange,
@@ -125,7 +123,8 @@ class Drift:
     Attributes:
         advice: `recalibrate` if any look raised an alarm, `collect` if a camera had too few images to look.
         evidence: Why, one sentence each.
-        level: p-value from which on downwards a test raises an alarm.
+        level: p-values up to this one of a test of scores raise an alarm.
+        feature_level: p-values up to this one of features do; None where there are none.
         false_alarms: Probability of any alarm over `period` looks at each camera without change.
         period: Looks at one camera that the level is shared among.
         images: Of each camera.
@@ -135,6 +134,7 @@ class Drift:
     advice: Advice
     evidence: tuple[str, ...]
     level: float
+    feature_level: float | None
     false_alarms: float
     period: int
     images: Mapping[str, int]
@@ -156,19 +156,41 @@ def compare(reference: Reference, observed: Sequence[Observed], watch: Watch = W
     by_name = sorted(observed, key=lambda one: one.camera)
     cameras = {name: list(of) for name, of in groupby(by_name, key=lambda one: one.camera)}
     period = max(watch.looks, *(len(_ends(len(of), watch)) for of in cameras.values()))
-    tests = 3 if _has_features(reference, observed) else 2
-    level = watch.false_alarms / (period * len(cameras) * tests)
-    looks = [look for of in cameras.values() for look in _looks(reference, of, watch, level)]
     images = {name: len(of) for name, of in cameras.items()}
+    levels = _levels(reference, images, watch, period, features=_has_features(reference, observed))
+    looks = [look for of in cameras.values() for look in _looks(reference, of, watch, levels)]
     return Drift(
         advice=_advice(looks, images),
-        evidence=(*_told_of_alarms(looks, level), *_told_of_missing(looks, images, watch, tests)),
-        level=level,
+        evidence=(*_told_of_alarms(looks, levels), *_told_of_missing(looks, images, watch, levels)),
+        level=levels.scores,
+        feature_level=levels.features,
         false_alarms=watch.false_alarms,
         period=period,
         images=images,
         looks=tuple(looks),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Levels:
+    """p-values up to which an alarm is raised; None for features where there are none."""
+
+    scores: float
+    features: float | None
+
+
+def _levels(
+    reference: Reference, images: Mapping[str, int], watch: Watch, period: int, *, features: bool
+) -> _Levels:
+    share = watch.false_alarms / len(images)
+    enough = [count for count in images.values() if count >= watch.fewest]
+    # The smallest window: the less a look's own chance is averaged out, the less looks have in common.
+    window = min(watch.window, *enough) if enough else watch.window
+    sizes = Sizes(len(reference.scores.scores), window, period)
+    if not features:
+        return _Levels(score_level(sizes, share), None)
+    kinds = TESTS + 1
+    return _Levels(score_level(sizes, share * TESTS / kinds), share / kinds / period)
 
 
 def _has_features(reference: Reference, observed: Sequence[Observed]) -> bool:
@@ -191,15 +213,14 @@ def _ends(images: int, watch: Watch) -> tuple[int, ...]:
 
 
 def _looks(
-    reference: Reference, observed: Sequence[Observed], watch: Watch, level: float
+    reference: Reference, observed: Sequence[Observed], watch: Watch, levels: _Levels
 ) -> Iterator[Look]:
     for end in _ends(len(observed), watch):
         first = max(0, end - watch.window)
         window = observed[first:end]
         found = np.array([one.score for one in window])
-        scores = score_change(reference.scores.scores, found, level)
-        features = _features(reference, window, watch, level)
-        lowest = min(scores.lowest, features.p_value if features else 1.0)
+        scores = score_change(reference.scores.scores, found, levels.scores)
+        features = _features(reference, window, watch, levels.features)
         yield Look(
             camera=window[-1].camera,
             first=first + 1,
@@ -207,17 +228,21 @@ def _looks(
             time=window[-1].time,
             scores=scores,
             features=features,
-            alarm=lowest <= level,
+            alarm=scores.lowest <= levels.scores or _strange(features, levels),
         )
 
 
 def _features(
-    reference: Reference, window: Sequence[Observed], watch: Watch, level: float
+    reference: Reference, window: Sequence[Observed], watch: Watch, level: float | None
 ) -> FeatureChange | None:
     found = [one.features for one in window if one.features is not None]
-    if reference.features is None or len(found) < watch.fewest:
+    if reference.features is None or level is None or len(found) < watch.fewest:
         return None
     return feature_change(reference.features.reference, np.stack(found), level)
+
+
+def _strange(change: FeatureChange | None, levels: _Levels) -> bool:
+    return change is not None and levels.features is not None and change.p_value <= levels.features
 
 
 def _advice(looks: Sequence[Look], images: Mapping[str, int]) -> Advice:
@@ -226,7 +251,7 @@ def _advice(looks: Sequence[Look], images: Mapping[str, int]) -> Advice:
     return "keep" if {look.camera for look in looks} == set(images) else "collect"
 
 
-def _told_of_alarms(looks: Sequence[Look], level: float) -> Iterator[str]:
+def _told_of_alarms(looks: Sequence[Look], levels: _Levels) -> Iterator[str]:
     """Tell of each camera's first alarm."""
     alarms = (look for look in looks if look.alarm)
     for _, of in groupby(alarms, key=lambda look: look.camera):
@@ -234,10 +259,10 @@ def _told_of_alarms(looks: Sequence[Look], level: float) -> Iterator[str]:
         where = f"camera {look.camera}, " if look.camera else ""
         until = f" until {look.time}" if look.time else ""
         where += f"images {look.first} to {look.last}{until}"
-        if look.scores.lowest <= level:
-            yield f"{where}: {_score_sentence(look.scores)}, alarm level {level:.1e}"
-        if look.features and look.features.p_value <= level:
-            yield f"{where}: {_feature_sentence(look.features)}, alarm level {level:.1e}"
+        if look.scores.lowest <= levels.scores:
+            yield f"{where}: {_score_sentence(look.scores)}, alarm level {levels.scores:.1e}"
+        if look.features and _strange(look.features, levels):
+            yield f"{where}: {_feature_sentence(look.features)}, alarm level {levels.features:.1e}"
 
 
 def _score_sentence(change: ScoreChange) -> str:
@@ -256,12 +281,12 @@ def _feature_sentence(change: FeatureChange) -> str:
 
 
 def _told_of_missing(
-    looks: Sequence[Look], images: Mapping[str, int], watch: Watch, tests: int
+    looks: Sequence[Look], images: Mapping[str, int], watch: Watch, levels: _Levels
 ) -> Iterator[str]:
     looked = {look.camera for look in looks}
     for camera, count in images.items():
         if camera not in looked:
             name = f"camera {camera}: " if camera else ""
             yield f"{name}{count} images are too few to look at, expected {watch.fewest}"
-    if tests == 2:
+    if levels.features is None:
         yield "features were not compared: the file or the recipe has none"

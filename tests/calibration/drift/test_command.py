@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from vipx import recipe as recipes
+from vipx.calibration.drift.chance import Sizes, score_level
 from vipx.calibration.drift.summaries import FeatureSummary, ScoreSummary
 from vipx.commands.drift import drift
 from vipx.console import VipxGroup
@@ -81,7 +82,8 @@ def test_json_is_one_object(recipe: Path, tmp_path: Path) -> None:
     result = run(recipe, "--scores", scores(tmp_path, 0.35), "--json", "--looks", 10)
     record = json.loads(result.stdout)
     assert record["advice"] == "recalibrate"
-    assert record["level"] == pytest.approx(0.0025)
+    assert record["level"] == score_level(Sizes(200, 200, 10), 0.05)
+    assert record["feature_level"] is None
     assert record["images"] == {"": 200}
 
 

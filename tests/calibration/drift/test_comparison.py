@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+from vipx.calibration.drift.chance import Sizes, score_level
 from vipx.calibration.drift.comparison import Observed, Reference, Watch, compare
 from vipx.calibration.drift.summaries import FeatureSummary, ScoreSummary
 from vipx.errors import UsageError
@@ -53,12 +54,12 @@ def test_the_family_wise_rate_holds_over_many_periods(calibrated: int) -> None:
     )  # one in twenty at most is expected; so many have a probability below 1e-3
 
 
-@pytest.mark.parametrize("shift", [1.0, -1.0])
-def test_a_shift_of_one_deviation_alarms_within_200_images(shift: float) -> None:
+@pytest.mark.parametrize(("shift", "calibrated"), [(1.0, 200), (-1.0, 40)])
+def test_a_shift_of_one_deviation_alarms_within_200_images(shift: float, calibrated: int) -> None:
     noticed = 0
     for seed in range(15):
         generator = np.random.default_rng([seed, 7])
-        known = reference(generator.normal(size=200))
+        known = reference(generator.normal(size=calibrated))
         scores = np.concatenate([generator.normal(size=400), generator.normal(shift, size=200)])
         found = compare(known, observed(scores), Watch())
         noticed += any(look.alarm and look.last <= 600 for look in found.looks)
@@ -82,13 +83,15 @@ def test_the_level_is_shared_among_looks_cameras_and_tests() -> None:
     scores = generator.normal(size=220)
     watch = Watch(window=20, every=10, looks=5)
     one = compare(reference(scores), observed(scores), watch)
-    assert (one.period, one.level) == (21, 0.05 / 21 / 2)  # more looks than the period was to have
+    assert one.period == 21  # more looks than the period was to have
+    assert (one.level, one.feature_level) == (score_level(Sizes(220, 20, 21), 0.05), None)
     two = [*observed(scores[:20], "left"), *observed(scores[20:40], "right")]
-    assert compare(reference(scores), two, watch).level == 0.05 / 5 / 2 / 2
+    assert compare(reference(scores), two, watch).level == score_level(Sizes(220, 20, 5), 0.025)
     shown = pictures(generator, 40)
     known = FeatureSummary.of(np.stack([one.features for one in shown if one.features is not None]))
     both = compare(Reference(ScoreSummary.of(scores), known), shown[:20], watch)
-    assert both.level == 0.05 / 5 / 3
+    assert both.level == score_level(Sizes(220, 20, 5), 0.05 * 2 / 3)
+    assert both.feature_level == pytest.approx(0.05 / 5 / 3)
 
 
 def test_only_the_camera_that_changed_is_named() -> None:
