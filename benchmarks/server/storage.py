@@ -115,8 +115,8 @@ def kill(times: int, seed: int) -> None:
                 raise SystemExit(f"turn {turn}: a number was given again")
             highest = max([highest, *fresh.values()])
             acknowledged |= fresh
-            _check(folder, acknowledged)
-        rows = _rows(folder)
+            check(folder, acknowledged)
+        rows = count_rows(folder)
     answer = {
         "kills": times,
         "acknowledged": len(acknowledged),
@@ -146,7 +146,8 @@ def _whole_lines(stream: IO[bytes]) -> list[bytes]:
     return [line for line in stream.read().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-def _check(folder: Path, acknowledged: dict[str, int]) -> None:
+def check(folder: Path, acknowledged: dict[str, int]) -> None:
+    """Look for every acknowledged row, and for the files of all rows; ends the program where one is missing."""
     with closing(sqlite3.connect(folder / NAME)) as connection:
         (whole,) = connection.execute("PRAGMA integrity_check").fetchone()
         rows = connection.execute("SELECT result_id, seq, image, heat_map FROM results").fetchall()
@@ -159,7 +160,8 @@ def _check(folder: Path, acknowledged: dict[str, int]) -> None:
         raise SystemExit(f"lost: {len(lost)} acknowledged rows; {len(missing)} rows without file")
 
 
-def _rows(folder: Path) -> int:
+def count_rows(folder: Path) -> int:
+    """Count the results in a store's database."""
     with closing(sqlite3.connect(folder / NAME)) as connection:
         return int(connection.execute("SELECT COUNT(*) FROM results").fetchone()[0])
 
@@ -180,7 +182,7 @@ def sweep(rows: int) -> None:
             steps.append(1000 * (time.perf_counter() - began))
             if not more:
                 break
-        left, files = _rows(folder), sum(1 for _ in (folder / "data").rglob("*.jpg"))
+        left, files = count_rows(folder), sum(1 for _ in (folder / "data").rglob("*.jpg"))
         connection.close()
     answer = {
         "rows": rows,
