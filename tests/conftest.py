@@ -15,7 +15,6 @@ from tests.golden_case import AVAILABLE, COMMITTED
 from tests.tiny import noise_images, tiny_detector
 from vipx.export import ExportOptions, bundle_from_detector
 
-
 BOTH = ExportOptions(("fp32", "fp16"))
 
 

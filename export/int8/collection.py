@@ -3,39 +3,28 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from vipx.errors import UsageError
 from vipx.export.blocks import Affine
 from vipx.export.encoder import Encoder
 from vipx.export.folds.smoothing import Change, SmoothableBlock, SmoothingFold
-from vipx.export.int8.clipping import limit_of
 from vipx.export.int8.observation import (
-    Extremes,
     Images,
     blocks_of,
     channel_extremes,
     histograms,
     readers,
 )
-from vipx.ranges import PARTS, SHIFTED, InputRange, Ranges, Rule, shift_of, smoothing_of
-
-# What attention mixes has no channels that always outlie; other pictures bring others (docs/int8.md).
-_ALPHA_OUTPUT = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class RangeChoice:
-    """How ranges are found (docs/int8.md has what the choices gave).
-
-    Attributes:
-        rule: How a limit follows from the magnitudes.
-        alpha: Share of the difficulty that smoothing moves from activations to weights.
-    """
-
-    rule: Rule = "max"
-    alpha: float = 0.8
+from vipx.ranges import (
+    PARTS,
+    Extremes,
+    RangeChoice,
+    Ranges,
+    Smoothing,
+    input_range,
+    smoothing_from_extremes,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +56,7 @@ def collect_ranges(
     encoder: Encoder,
     images: Images,
     identity: str,
-    choice: RangeChoice = RangeChoice(),
+    choice: RangeChoice = RangeChoice(),  # noqa: B008 - frozen
 ) -> Ranges:
     """Watch an encoder on images, in two passes: one for shifts and divisors, one for the limits behind them.
 
@@ -80,16 +69,12 @@ def collect_ranges(
     Raises:
         GateError: The encoder gives values that are not finite, or an input is always zero.
     """
-    changes = _changes(encoder, channel_extremes(encoder, images), choice.alpha)
-    _apply(encoder, changes)
+    smoothings = _smoothings(encoder, channel_extremes(encoder, images), choice.alpha)
+    _apply(encoder, {name: _change(each) for name, each in smoothings.items()})
     seen = histograms(encoder, images)
     inputs = {
-        name: InputRange(
-            limit=limit_of(seen[name], choice.rule),
-            smoothing=tuple(change.divisors.tolist()),
-            shift=None if change.shift is None else tuple(change.shift.tolist()),
-        )
-        for name, change in changes.items()
+        name: input_range(smoothing, seen[name], choice.rule)
+        for name, smoothing in smoothings.items()
     }
     count = sum(1 for _ in images)
     return Ranges(
@@ -119,20 +104,22 @@ def smooth(encoder: Encoder, ranges: Ranges, identity: str) -> Encoder:
     return encoder
 
 
-def _changes(encoder: Encoder, extremes: Mapping[str, Extremes], alpha: float) -> dict[str, Change]:
+def _smoothings(
+    encoder: Encoder, extremes: Mapping[str, Extremes], alpha: float
+) -> dict[str, Smoothing]:
     found = {}
     for number, block in enumerate(blocks_of(encoder)):
         for part, layers in readers(block).items():
             name = f"blocks.{number}.{part}"
-            low, high = extremes[name].low.numpy(), extremes[name].high.numpy()
-            shift = shift_of(low, high) if part in SHIFTED else np.zeros_like(low)
-            most = np.maximum(high - shift, shift - low)
             weights = torch.stack([layer.weight.abs().amax(dim=0) for layer in layers])
-            share = min(alpha, _ALPHA_OUTPUT) if part == "output" else alpha
-            divisors = smoothing_of(most, weights.amax(dim=0).numpy(), share)
-            kept = torch.from_numpy(shift).double() if part in SHIFTED else None
-            found[name] = Change(torch.from_numpy(divisors).double(), kept)
+            most = weights.amax(dim=0).numpy()
+            found[name] = smoothing_from_extremes(part, extremes[name], most, alpha)
     return found
+
+
+def _change(smoothing: Smoothing) -> Change:
+    shift = None if smoothing.shift is None else torch.from_numpy(smoothing.shift).double()
+    return Change(torch.from_numpy(smoothing.divisors).double(), shift)
 
 
 def _apply(encoder: Encoder, changes: Mapping[str, Change]) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,59 +12,10 @@ from torch import Tensor, nn
 from vipx.errors import GateError
 from vipx.export.blocks import Affine, Block
 from vipx.export.encoder import Encoder
-from vipx.ranges import PARTS
+from vipx.ranges import PARTS, Extremes, Histogram
 
 Images = Iterable[UInt8[ndarray, "height width 3"]]
 Watch = Callable[[str, Float[Tensor, "*rows channels"]], None]
-BINS = 4096
-
-
-@dataclass(slots=True)
-class Histogram:
-    """Counts of magnitudes in equal bins from 0 to `top`, which doubles when something larger comes.
-
-    Attributes:
-        counts: Of each bin.
-        top: Upper end of the last bin; 0 until something other than zero was seen.
-        largest: Magnitude seen.
-    """
-
-    counts: Float[Tensor, "bins"] = field(
-        default_factory=lambda: torch.zeros(BINS, dtype=torch.float64)
-    )
-    top: float = 0.0
-    largest: float = 0.0
-
-    def add(self, values: Float[Tensor, "*any"]) -> None:
-        """Count the magnitudes of a tensor."""
-        magnitudes = values.detach().abs().flatten().float()
-        largest = float(magnitudes.max())
-        self.largest = max(self.largest, largest)
-        if self.top == 0.0:
-            self.top = largest
-        while largest > self.top:
-            self._double()
-        if self.top > 0.0:
-            self.counts += torch.histc(magnitudes, BINS, 0.0, self.top).double()
-
-    def _double(self) -> None:
-        """Merge neighbours, so that every count stays in the bin where it belongs."""
-        merged = self.counts.unflatten(0, (-1, 2)).sum(dim=1)
-        self.counts = torch.cat([merged, torch.zeros_like(merged)])
-        self.top *= 2
-
-
-@dataclass(slots=True)
-class Extremes:
-    """The smallest and the largest value of every channel."""
-
-    low: Float[Tensor, "channels"]
-    high: Float[Tensor, "channels"]
-
-    def widen(self, other: "Extremes") -> None:
-        """Take others in."""
-        self.low = torch.minimum(self.low, other.low)
-        self.high = torch.maximum(self.high, other.high)
 
 
 def channel_extremes(encoder: Encoder, images: Images) -> dict[str, Extremes]:
@@ -73,8 +23,7 @@ def channel_extremes(encoder: Encoder, images: Images) -> dict[str, Extremes]:
     found: dict[str, Extremes] = {}
 
     def watch(name: str, values: Float[Tensor, "*rows channels"]) -> None:
-        rows = values.detach().flatten(0, -2)
-        seen = Extremes(*torch.aminmax(rows, dim=0))
+        seen = Extremes.of(values.detach().flatten(0, -2).numpy())
         found.setdefault(name, seen).widen(seen)
 
     _run(encoder, images, watch)
@@ -86,7 +35,7 @@ def histograms(encoder: Encoder, images: Images) -> dict[str, Histogram]:
     found: dict[str, Histogram] = {}
 
     def watch(name: str, values: Float[Tensor, "*rows channels"]) -> None:
-        found.setdefault(name, Histogram()).add(values)
+        found.setdefault(name, Histogram()).add(values.detach().numpy())
 
     _run(encoder, images, watch)
     return found

@@ -19,10 +19,9 @@ from torch import Tensor
 
 from vipx.errors import GateError
 from vipx.export.encoder import Encoder
-from vipx.export.int8.clipping import LEVELS
 from vipx.export.int8.collection import linears_of
 from vipx.export.onnx_file import ENCODER, EXTERNAL_DATA_BYTES, check_graph, write_graph
-from vipx.ranges import Ranges
+from vipx.ranges import LEVELS, Ranges
 
 ZERO = "int8.zero"
 

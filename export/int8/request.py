@@ -1,6 +1,6 @@
 """What an INT8 export starts from: pictures of the product, or ranges that were collected before."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,12 +8,10 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from vipx.errors import InputError, UsageError
-from vipx.export.int8.collection import RangeChoice
 from vipx.images import ListedImage, list_images, read_image, resize_image
-from vipx.ranges import Ranges, read_ranges
+from vipx.ranges import LEAST, RangeChoice, Ranges, read_ranges, spread
 
-# More pictures take time and change little: docs/int8.md.
-MOST_WATCHED, MOST_HELD_OUT, LEAST = 64, 64, 8
+MOST_HELD_OUT = 64
 _EVERY = 4  # one picture in four is held out
 _GOOD, _BAD = frozenset({"good", "ok"}), frozenset({"bad", "ng", "anomaly", "defect", "defective"})
 
@@ -88,20 +86,14 @@ def plan_of(request: Int8Request) -> Int8Plan:
         )
     kept = listed if ranges is not None else listed[_EVERY - 1 :: _EVERY]
     watched = [] if ranges is not None else [each for each in listed if each not in set(kept)]
-    held = _spread(kept, MOST_HELD_OUT)
+    held = spread(kept, MOST_HELD_OUT)
     return Int8Plan(
         ranges=ranges,
-        watched=tuple(image.path for image in _spread(watched, MOST_WATCHED)),
+        watched=tuple(image.path for image in spread(watched)),
         held_out=tuple(image.path for image in held),
         anomalous=tuple(_anomalous(image.relative) for image in held),
         choice=request.choice,
     )
-
-
-def _spread(images: Sequence[ListedImage], most: int) -> list[ListedImage]:
-    """Take at most so many, evenly spread over the folders."""
-    count = min(most, len(images))
-    return [images[number * len(images) // count] for number in range(count)]
 
 
 def _pictures(folder: Path) -> tuple[ListedImage, ...]:

@@ -1,13 +1,20 @@
 """Chooses an engine for this machine, and says why the better ones were passed over."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from vipx.errors import EngineError
 from vipx.manifest import Precision
 from vipx.runtime.engines import onnxruntime, openvino, tensorrt
-from vipx.runtime.engines.engine import Device, Engine, EngineName, EngineOptions, Model
+from vipx.runtime.engines.engine import (
+    ENGINES,
+    Device,
+    Engine,
+    EngineName,
+    EngineOptions,
+    Model,
+)
 
 Open = Callable[[Model, EngineOptions], Engine]
 Missing = Callable[[Device], str | None]
@@ -67,13 +74,15 @@ def candidates(options: EngineOptions, precision: Precision) -> tuple[Candidate,
     )
 
 
-def choose(options: EngineOptions, precision: Precision) -> Candidate:
-    """Take the first engine that this machine has.
+def choose(
+    options: EngineOptions, precision: Precision, among: Collection[EngineName] = ENGINES
+) -> Candidate:
+    """Take the first engine that this machine has, among some or all that vipx knows.
 
     Raises:
         EngineError: Nothing that the options allow is here; every reason is named.
     """
-    listed = candidates(options, precision)
+    listed = [each for each in candidates(options, precision) if each.engine in among]
     for candidate in listed:
         if candidate.missing is None:
             return candidate

@@ -11,6 +11,7 @@ from numpy import ndarray
 
 from vipx.bundle import onnxruntime_form_of
 from vipx.errors import EngineError, short_reason
+from vipx.onnx_graph import GraphPart
 from vipx.runtime.engines.engine import (
     ANSWER,
     Device,
@@ -96,14 +97,7 @@ class Session:
 
     def __init__(self, graph: Path, device: Device = "cpu", threads: int | None = None) -> None:
         self._name, self._device = graph.name, device
-        session = _session(load_onnxruntime(), graph, device, threads)
-        # ONNX Runtime falls back to the CPU with no more than a log line when CUDA does not start.
-        if session.get_providers()[0] != _PROVIDERS[device]:
-            raise EngineError(
-                f"{graph.name}: {_PROVIDERS[device]} did not start; check the driver and CUDA libraries "
-                "with `vipx doctor`, or pass --device cpu"
-            )
-        self._session = session
+        self._session = session = open_session(graph, device, threads)
         self.inputs = tuple(tensor.name for tensor in session.get_inputs())
         self.outputs = tuple(tensor.name for tensor in session.get_outputs())
 
@@ -162,9 +156,44 @@ def load_onnxruntime() -> ModuleType:
     return onnxruntime
 
 
-def _session(
-    runtime: ModuleType, graph: Path, device: Device, threads: int | None
+def open_session(
+    graph: Path, device: Device, threads: int | None, part: GraphPart | None = None
 ) -> "onnxruntime.InferenceSession":
+    """Start a session on a graph's file, or on a part that was cut out of it.
+
+    Raises:
+        EngineError: ONNX Runtime is not installed, or the device or the graph is refused.
+    """
+    runtime = load_onnxruntime()
+    settings = _settings(runtime, threads)
+    options: dict[str, Any] = {}
+    if device == "cuda":
+        # The CUDA and cuDNN wheels lie outside the loader's path.
+        if hasattr(runtime, "preload_dlls"):
+            runtime.preload_dlls()
+        # TF32 has 10 bits of mantissa: with it fp32 bundles would miss their parity bounds.
+        options["use_tf32"] = "0"
+    providers = [(_PROVIDERS[device], options)]
+    try:
+        if part is not None:
+            weights = [runtime.OrtValue.ortvalue_from_numpy(each) for each in part.weights.values()]
+            settings.add_external_initializers(list(part.weights), weights)
+        source = graph if part is None else part.model
+        session = runtime.InferenceSession(source, settings, providers=providers)
+    except Exception as error:
+        raise EngineError(
+            f"{graph.name}: ONNX Runtime refuses the graph: {short_reason(error)}"
+        ) from error
+    # ONNX Runtime falls back to the CPU with no more than a log line when CUDA does not start.
+    if session.get_providers()[0] != _PROVIDERS[device]:
+        raise EngineError(
+            f"{graph.name}: {_PROVIDERS[device]} did not start; check the driver and CUDA libraries "
+            "with `vipx doctor`, or pass --device cpu"
+        )
+    return session
+
+
+def _settings(runtime: ModuleType, threads: int | None) -> "onnxruntime.SessionOptions":
     settings = runtime.SessionOptions()
     settings.log_severity_level = 3  # errors only: stdout and stderr belong to the caller
     settings.add_session_config_entry("session.x64quantprecision", _unsigned_weights())
@@ -173,19 +202,7 @@ def _session(
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         settings.intra_op_num_threads = threads
-    options: dict[str, Any] = {}
-    if device == "cuda":
-        # The CUDA and cuDNN wheels lie outside the loader's path.
-        if hasattr(runtime, "preload_dlls"):
-            runtime.preload_dlls()
-        # TF32 has 10 bits of mantissa: with it fp32 bundles would miss their parity bounds.
-        options["use_tf32"] = "0"
-    try:
-        return runtime.InferenceSession(graph, settings, providers=[(_PROVIDERS[device], options)])
-    except Exception as error:
-        raise EngineError(
-            f"{graph.name}: ONNX Runtime refuses the graph: {short_reason(error)}"
-        ) from error
+    return settings
 
 
 def _unsigned_weights() -> str:

@@ -1,6 +1,6 @@
 """OpenVINO on Intel and AMD CPUs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -96,19 +96,7 @@ class Request:
         self, core: "openvino.Core", graph: Path, arithmetic: Arithmetic, threads: int | None
     ) -> None:
         self._name, self._folder = graph.name, graph.parent
-        # Without the hint OpenVINO takes bf16 on its own where the CPU has it.
-        settings: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": arithmetic,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        if threads is not None:
-            settings["INFERENCE_NUM_THREADS"] = threads
-        try:
-            compiled = core.compile_model(core.read_model(graph), "CPU", settings)
-        except Exception as error:
-            raise EngineError(
-                f"{graph.name}: OpenVINO refuses the graph: {short_reason(error)}"
-            ) from error
+        compiled = compile_graph(core, graph, settings_of(arithmetic, threads))
         self._request = compiled.create_infer_request()
         self.inputs = tuple(port.get_any_name() for port in compiled.inputs)
         self.outputs = tuple(port.get_any_name() for port in compiled.outputs)
@@ -131,6 +119,38 @@ class Request:
         if batch not in self._batches:
             self._batches.add(batch)
             release_mapped_pages(self._folder)
+
+
+def settings_of(arithmetic: Arithmetic, threads: int | None) -> dict[str, Any]:
+    """Give OpenVINO's own names and values of the options."""
+    # Without the hint OpenVINO takes bf16 on its own where the CPU has it.
+    settings: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": arithmetic,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    if threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    return settings
+
+
+def compile_graph(
+    core: "openvino.Core",
+    graph: Path,
+    settings: dict[str, Any],
+    part: "Callable[[openvino.Model], openvino.Model] | None" = None,
+) -> "openvino.CompiledModel":
+    """Compile a graph's file for the CPU, or what `part` makes of it.
+
+    Raises:
+        EngineError: OpenVINO refuses the graph.
+    """
+    try:
+        model = core.read_model(graph)
+        return core.compile_model(model if part is None else part(model), "CPU", settings)
+    except Exception as error:
+        raise EngineError(
+            f"{graph.name}: OpenVINO refuses the graph: {short_reason(error)}"
+        ) from error
 
 
 def missing(device: Device) -> str | None:

@@ -81,13 +81,13 @@ def test_no_prompts_graph_is_loaded_and_the_change_is_reported(
     bundle = read_bundle(DEMO_BUNDLE)
     folded = folded_texts(bundle, exact)
     loaded: list[str] = []
-    real = onnxruntime._session
+    real = onnxruntime.open_session
 
-    def noted(runtime: object, graph: Path, *rest: object) -> object:
+    def noted(graph: Path, *rest: object) -> object:
         loaded.append(graph.name)
-        return real(runtime, graph, *rest)  # type: ignore[arg-type]
+        return real(graph, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(onnxruntime, "_session", noted)
+    monkeypatch.setattr(onnxruntime, "open_session", noted)
     with Inspector.open(DEMO_BUNDLE, options=ONE, texts=folded.texts) as inspector:
         after = Collector.of(inspector, Reading(), texts=folded.texts).collect(
             good_images(folder), lambda _: None

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vipx.commands.options import JSON, PATH, PRECISION, engine_options
+from vipx.commands.ranges import collect, keep, ranges_request, refuse_recipe_options
 from vipx.console import needs, print_json, print_tree, progress, warn
 from vipx.errors import UsageError
 
 if TYPE_CHECKING:
     from vipx.calibration.calibrate import Calibration
+    from vipx.calibration.ranges.request import RangesRequest
     from vipx.calibration.request import Request
     from vipx.calibration.thresholds.costs import Costs
+    from vipx.ranges import Rule
     from vipx.runtime.engines.engine import EngineOptions
 
 
@@ -60,7 +63,16 @@ if TYPE_CHECKING:
 @click.option("--fold-prompts", "fold", is_flag=True, help="One pair of texts for this product.")
 @click.option("--stress", is_flag=True, help="Perturb the good images and judge them again.")
 @click.option("--report", "page", type=PATH, help="HTML page; a .json is written beside it.")
-@click.option("--overwrite", is_flag=True, help="Replace the recipe; it stays in the history.")
+@click.option(
+    "--ranges", type=PATH, help="JSON to write for `vipx export --precision int8 --ranges`."
+)
+@click.option(
+    "--range-rule",
+    "rule",
+    type=click.Choice(["max", "mse", "percentile"]),
+    help="How a range follows from what was seen [max, with a tenth of margin].",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the recipe (kept in its history), ranges.")
 @click.option("--compare", nargs=2, type=PATH, help="Say how two recipes differ; nothing else.")
 @PRECISION
 @engine_options
@@ -69,6 +81,8 @@ def calibrate(
     bundle: Path | None,
     good: Path | None,
     recipe: Path | None,
+    ranges: Path | None,
+    rule: "Rule | None",
     page: Path | None,
     compare: tuple[Path, Path] | None,
     as_json: bool,
@@ -79,33 +93,61 @@ def calibrate(
 
     Its limits hold the stated share of false alarms with the stated confidence. Exits with 6 if so few images
     cannot support the rate, or differ too much to share folded prompts.
+
+    With --ranges, beside a recipe or without one, GOOD also gives what an INT8 encoder of BUNDLE needs.
     """
     if compare:
         _compare(compare, as_json)
         return
-    if bundle is None or good is None or recipe is None:
-        raise click.UsageError("expected BUNDLE, GOOD and -o RECIPE (or --compare OLD NEW)")
-    if recipe.suffix != ".recipe":
-        raise click.UsageError(f"{recipe}: expected a name that ends with .recipe")
+    if bundle is None or good is None or (recipe is None and ranges is None):
+        raise click.UsageError(
+            "expected BUNDLE, GOOD and -o RECIPE or --ranges FILE (or --compare OLD NEW)"
+        )
+    if rule is not None and ranges is None:
+        raise click.UsageError("--range-rule: is how --ranges FILE are found; give both")
+    asked = None
+    if ranges is not None:
+        asked = ranges_request((bundle, good, ranges), rule, options, choices)
+    if recipe is not None:
+        request = _request((bundle, good, recipe), options, choices)
+        _recipe(request, page, asked, as_json)
+    elif asked is not None:
+        refuse_recipe_options()
+        with progress("ranges") as report:
+            found = collect(asked, report)
+        keep(asked, found, as_json)
+
+
+def _recipe(
+    request: "Request", page: Path | None, asked: "RangesRequest | None", as_json: bool
+) -> None:
+    """Write a recipe, and ranges where they are asked for; a refusal of either leaves both unwritten."""
     with needs("calibrate"):
         from vipx.calibration.calibrate import calibrate as calibrated
+        from vipx.calibration.content import past_recipes
         from vipx.calibration.report.writing import check_page, write_report
 
     if page:
         check_page(page)
-    request = _request((bundle, good, recipe), options, choices)
+    past_recipes(request)  # refuses what ranges would take minutes to come to
     with progress("calibrate") as report:
+        found = None if asked is None else collect(asked, report)
         result = calibrated(request, report)
         if page:
             report("report")
             write_report(page, request, result)
-    _tell(recipe, result, as_json)
+    _tell(request.recipe, result, as_json)
+    if asked is not None and found is not None:
+        keep(asked, found, as_json)
 
 
 def _request(
     paths: tuple[Path, Path, Path], options: "EngineOptions", choices: dict[str, Any]
 ) -> "Request":
-    from vipx.calibration.limits import Wish
+    if paths[2].suffix != ".recipe":
+        raise click.UsageError(f"{paths[2]}: expected a name that ends with .recipe")
+    with needs("calibrate"):
+        from vipx.calibration.limits import Wish
     from vipx.calibration.region import read_region
     from vipx.calibration.request import Request
 

@@ -75,7 +75,9 @@ def frames(
     type=PATH,
     help="Pictures of the product, for int8; a quarter judges the result.",
 )
-@click.option("--ranges", type=PATH, help="Ranges of an earlier int8 export: BUNDLE/ranges.json.")
+@click.option(
+    "--ranges", type=PATH, help="Of `vipx calibrate --ranges`, or an int8 export's ranges.json."
+)
 @click.option("--goldens", type=PATH, help="Images for the parity gate; drawn parts by default.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle at the output.")
 @JSON

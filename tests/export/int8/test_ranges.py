@@ -10,15 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tiny import NO_HASH, noise_images, tiny_backbone
-from vipx.errors import ArtifactError, GateError, InputError, UsageError
+from vipx.errors import ArtifactError, InputError, UsageError
 from vipx.export.blocks import Block
 from vipx.export.encoder import Encoder, folded_block
 from vipx.export.folds.fold import BOUND, relative_difference
 from vipx.export.folds.smoothing import Change, SmoothableBlock, SmoothingFold
-from vipx.export.int8.clipping import limit_of
 from vipx.export.int8.collection import collect_ranges, smooth
-from vipx.export.int8.observation import Histogram, histograms
-from vipx.ranges import Ranges, input_names, read_ranges, smoothing_of, write_ranges
+from vipx.export.int8.observation import histograms
+from vipx.ranges import Ranges, input_names, read_ranges, write_ranges
 
 properties = settings(max_examples=25, deadline=None, derandomize=True)
 
@@ -64,59 +63,6 @@ def test_only_norms_take_a_shift() -> None:
         SmoothingFold()(SmoothableBlock(block, plain, Change(ones, ones), plain, Change(wide)))
     with pytest.raises(UsageError, match="positive"):
         SmoothingFold()(SmoothableBlock(block, Change(-ones), plain, plain, Change(wide)))
-
-
-@properties
-@given(
-    values=st.lists(st.floats(0, 1e4, width=32), min_size=1, max_size=40),
-    alpha=st.floats(0, 1),
-)
-def test_divisors_are_positive_with_geometric_mean_one(values: list[float], alpha: float) -> None:
-    inputs = np.array(values, np.float32)
-    weights = np.linspace(0.1, 3, len(values), dtype=np.float32)
-    divisors = smoothing_of(inputs, weights, alpha)
-    assert (divisors > 0).all()
-    assert (divisors[inputs == 0] == 1).all()
-    np.testing.assert_allclose(np.log(divisors[inputs > 0]).sum(), 0, atol=1e-3)
-
-
-def test_alpha_one_makes_all_channels_equal() -> None:
-    inputs = np.array([1, 50, 7], np.float32)
-    divided = inputs / smoothing_of(inputs, np.ones(3, np.float32), 1.0)
-    np.testing.assert_allclose(divided, divided[0], rtol=1e-6)
-
-
-@properties
-@given(seed=st.integers(0, 2**16), parts=st.integers(1, 6))
-def test_a_histogram_does_not_depend_on_how_values_arrive(seed: int, parts: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    values = torch.randn(600, generator=generator) * torch.linspace(0.1, 9, 600)
-    split = Histogram()
-    for part in values.chunk(parts):
-        split.add(part)
-    assert float(split.counts.sum()) == 600
-    assert split.largest == float(values.abs().max()) <= split.top
-    whole = Histogram()
-    whole.add(values)
-    for rule, bound in (("max", 0.0), ("percentile", 0.02), ("mse", 0.05)):
-        limits = [limit_of(one, rule) for one in (split, whole)]  # type: ignore[arg-type]
-        assert abs(limits[0] - limits[1]) <= bound * limits[1]
-
-
-def test_limits_clip_as_their_rule_says() -> None:
-    histogram = Histogram()
-    histogram.add(torch.cat([torch.linspace(0, 1, 99_999), torch.tensor([1000.0])]))
-    assert limit_of(histogram, "max") == pytest.approx(1100)
-    assert limit_of(histogram, "percentile") < 2
-    # One value of a hundred thousand that lies a thousand times out weighs more than all the others' rounding.
-    assert 900 < limit_of(histogram, "mse") <= 1000
-
-
-def test_an_input_that_is_always_zero_has_no_range() -> None:
-    histogram = Histogram()
-    histogram.add(torch.zeros(5))
-    with pytest.raises(GateError, match="zero"):
-        limit_of(histogram, "max")
 
 
 def test_every_input_has_a_range_that_holds_what_was_seen(ranges: Ranges) -> None:

@@ -1,21 +1,10 @@
-"""What the inputs of an encoder's linear layers were seen to be: the file from which INT8 takes its scales.
-
-Export writes it while it collects (`vipx export --precision int8 --calibration`), into the bundle as
-`ranges.json`, and reads it back with `--ranges`. Nothing in it needs PyTorch, so that a device can write one
-from its own images: it runs the bundle's float32 `encoder.onnx` in two passes, fetching the inputs of the
-linear layers as more outputs (they are the first inputs of every `MatMul` whose second one is constant; named
-and ordered as in `input_names`). The first pass keeps the extremes of each channel, from which `shift_of` and
-`smoothing_of` make shifts and divisors; the second applies them and keeps what the rule needs of each whole
-tensor.
-"""
+"""The file of ranges, and what its parts are called."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
-from jaxtyping import Float32
-from numpy import ndarray
 from pydantic import Field, ValidationError, model_validator
 
 from vipx.errors import ArtifactError, InputError
@@ -26,6 +15,19 @@ Rule = Literal["mse", "percentile", "max"]
 Positive = Annotated[float, Field(gt=0)]
 PARTS = ("attention", "output", "up", "down")
 SHIFTED = ("attention", "up")  # what a norm gives; its bias takes the shift at no cost
+
+
+@dataclass(frozen=True, slots=True)
+class RangeChoice:
+    """How ranges are found (docs/int8.md has what the choices gave).
+
+    Attributes:
+        rule: How a limit follows from the magnitudes.
+        alpha: Share of the difficulty that smoothing moves from activations to weights.
+    """
+
+    rule: Rule = "max"
+    alpha: float = 0.8
 
 
 class InputRange(Record):
@@ -76,35 +78,6 @@ def encoder_identity(backbone: BackboneRecord, size: InputRecord) -> str:
     """Name what ranges depend on: the backbone's parameters and settings, and the input's size."""
     told = f"{backbone.model_dump_json()} {size.height}x{size.width}"
     return hashlib.sha256(told.encode()).hexdigest()
-
-
-def shift_of(
-    low: Float32[ndarray, "channels"], high: Float32[ndarray, "channels"]
-) -> Float32[ndarray, "channels"]:
-    """Give the middle of each channel's extremes, around which the integers are then symmetric."""
-    return (low / 2 + high / 2).astype(np.float32)
-
-
-def smoothing_of(
-    inputs: Float32[ndarray, "channels"], weights: Float32[ndarray, "channels"], alpha: float
-) -> Float32[ndarray, "channels"]:
-    """Divide outlying channels down, and the weights behind them up (SmoothQuant, arXiv 2211.10438, formula 4).
-
-    Args:
-        inputs: Largest magnitude of each input channel.
-        weights: Largest magnitude of the weights that read it.
-        alpha: 0 leaves the activations as they are, 1 makes all channels equal.
-
-    Returns:
-        Divisors with geometric mean 1; 1 for a channel that was never seen to be anything but zero.
-    """
-    seen = (inputs > 0) & (weights > 0)
-    scales = np.ones(len(inputs))
-    wide = inputs[seen].astype(np.float64)
-    scales[seen] = wide**alpha / weights[seen].astype(np.float64) ** (1 - alpha)
-    if seen.any():
-        scales[seen] /= np.exp(np.log(scales[seen]).mean())
-    return scales.astype(np.float32)
 
 
 def read_ranges(path: Path) -> Ranges:
