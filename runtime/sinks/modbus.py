@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from pymodbus.client import AsyncModbusTcpClient
 
 REGISTERS = 8
+_REASONS = {
+    1: "illegal function",
+    2: "illegal data address",
+    3: "illegal data value",
+    4: "the device failed",
+    6: "the device is busy",
+    10: "the gateway has no path",
+    11: "nobody answers behind the gateway",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ class Modbus:
         Raises:
             DeliveryError: The PLC did not take them.
         """
-        from pymodbus.exceptions import ModbusException
+        from pymodbus.exceptions import ModbusException, ModbusIOException
 
         registers = registers_of(values)
         try:
@@ -80,7 +89,8 @@ class Modbus:
             await self._put(client, self._settings.address + 6, registers[6:])
         except (OSError, ModbusException) as error:
             await self.close()
-            raise DeliveryError(f"{self.name}: {self._settings.host}: {error}") from error
+            reason = "no answer" if isinstance(error, ModbusIOException) else error
+            raise DeliveryError(f"{self.name}: {self._settings.host}: {reason}") from error
 
     async def close(self) -> None:
         """Disconnect."""
@@ -108,7 +118,9 @@ class Modbus:
     ) -> None:
         answer = await client.write_registers(address, registers, device_id=self._settings.device)
         if answer.isError():
-            raise ConnectionError(f"refused registers from {address} on ({answer})")
+            reason = _REASONS.get(getattr(answer, "exception_code", 0), answer)
+            where = f"{self.name}: {self._settings.host}"
+            raise DeliveryError(f"{where}: refused registers from {address} on ({reason})")
 
 
 def registers_of(values: LineValues) -> list[int]:

@@ -14,6 +14,9 @@ from vipx.runtime.sinks.sink import DeliveryError
 if TYPE_CHECKING:
     from asyncua.client.client import Client
 
+_SESSION_MS = (
+    60_000  # after a client that went without a goodbye a server keeps its session for so long
+)
 # The number comes last: who waits for it reads whole results.
 NODES = (
     ("Ready", "ready", "Boolean"),
@@ -59,6 +62,7 @@ class OpcUa:
 
         Raises:
             EngineError: asyncua is not installed.
+            UsageError: The prefix makes no nodes.
         """
         try:
             import asyncua
@@ -70,6 +74,12 @@ class OpcUa:
         self._library, self._faults = asyncua, (OSError, asyncio.TimeoutError, UaError)
         self._settings = settings
         self._client: Client | None = None
+        try:
+            asyncua.ua.NodeId.from_string(f"{settings.prefix}Ready")
+        except UaError as error:
+            raise UsageError(
+                f"{settings.name}: expected a prefix such as ns=2;s=Vipx., got {settings.prefix!r}"
+            ) from error
 
     @property
     def name(self) -> str:
@@ -84,13 +94,13 @@ class OpcUa:
         """
         try:
             client = self._client or await self._connected()
-            nodes = [client.get_node(self._settings.prefix + name) for name, _, _ in NODES]
-            variants = [self._variant(values, name, kind) for _, name, kind in NODES]
-            await client.write_values(nodes[:-1], variants[:-1])
-            await client.write_values(nodes[-1:], variants[-1:])
+            await self._put(client, values, NODES[:-1])
+            await self._put(client, values, NODES[-1:])
         except self._faults as error:
+            if self._client is not None:  # no goodbye: who is silent would be waited for once more
+                self._client.disconnect_socket()
             await self.close()
-            reason = str(error) or type(error).__name__
+            reason = str(error) or "no answer"
             raise DeliveryError(f"{self.name}: {self._settings.url}: {reason}") from error
 
     async def close(self) -> None:
@@ -106,9 +116,30 @@ class OpcUa:
         from asyncua.client.client import Client
 
         client = Client(self._settings.url, timeout=self._settings.timeout_s)
-        await client.connect()
+        client.session_timeout = _SESSION_MS
+        try:
+            await client.connect()
+        except asyncio.CancelledError:  # of other failures the library cleans up itself
+            client.disconnect_socket()
+            raise
         self._client = client
         return client
+
+    async def _put(
+        self, client: "Client", values: LineValues, nodes: tuple[tuple[str, str, str], ...]
+    ) -> None:
+        places = [self._settings.prefix + name for name, _, _ in nodes]
+        answers = await client.write_values(
+            [client.get_node(place) for place in places],
+            [self._variant(values, name, kind) for _, name, kind in nodes],
+            raise_on_partial_error=False,
+        )
+        for place, answer in zip(places, answers, strict=True):
+            if not answer.is_good():
+                # The session stays: PLCs have few of them, and each goes on for a while without its client.
+                raise DeliveryError(
+                    f"{self.name}: {self._settings.url}: refused {place} ({answer.name})"
+                )
 
     def _variant(self, values: LineValues, name: str, kind: str) -> Any:  # noqa: ANN401 - ua.Variant
         ua = self._library.ua

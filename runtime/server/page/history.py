@@ -47,10 +47,10 @@ class HistoryScreen:
     def routes(self) -> list[BaseRoute]:
         """List the paths."""
         return [
-            Route("/history", self._page, methods=["GET"]),
+            Route("/history", self._templates.screen(self._page), methods=["GET"]),
             Route("/history/export.csv", self._csv, methods=["GET"]),
             Route("/history/export.zip", self._zip, methods=["GET"]),
-            Route("/results/{result_id}", self._result, methods=["GET"]),
+            Route("/results/{result_id}", self._templates.screen(self._result), methods=["GET"]),
             Route("/results/{result_id}/picture", self._picture, methods=["GET"]),
             Route("/results/{result_id}/thumbnail", self._thumbnail, methods=["GET"]),
             Route("/results/{result_id}/map", self._map, methods=["GET"]),

@@ -1,6 +1,6 @@
 """Templates, filled with everything escaped, and answers that a page can use."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,10 +8,12 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from vipx.errors import ResourceError
 from vipx.runtime.server.app.safety.destinations import own_path
 from vipx.runtime.server.page.context import role_of
 from vipx.runtime.server.storage.record import iso_time
 
+Endpoint = Callable[[Request], Awaitable[Response]]
 FOLDER: Final = Path(__file__).parent
 _POLICY: Final = (
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
@@ -45,6 +47,19 @@ class Templates:
         )
         self._environment.globals.update(screens=_SCREENS, signs=SIGNS)
         self._environment.filters.update(score=_score, size=size_text, moment=_moment)
+
+    def screen(self, endpoint: Endpoint) -> Endpoint:
+        """Make an endpoint answer with a screen, the alarms above it, where what is kept cannot be read."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await endpoint(request)
+            except ResourceError as error:
+                page = self.page(request, "unreadable.html", reason=str(error))
+                page.status_code = 503
+                return page
+
+        return answer
 
     def page(self, request: Request, name: str, /, **values: Any) -> Response:  # noqa: ANN401
         """Answer with a screen; no script and no style but this server's files can act in it."""

@@ -2,17 +2,30 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from vipx.errors import ResourceError
 from vipx.runtime.server.app.answers import json_answer
 from vipx.runtime.server.app.safety.destinations import own_path
 from vipx.runtime.server.page.context import PageContext, PeerState
 from vipx.runtime.server.page.rendering import Templates
+from vipx.runtime.server.storage.reader import AuditEntry, Reader, Totals
 
 _ENTRIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the database has for this screen; nothing where it cannot be read."""
+
+    outbox: Mapping[str, int] = field(default_factory=dict)
+    totals: Sequence[Totals] = ()
+    audit: Sequence[AuditEntry] = ()
+    fault: str | None = None
 
 
 class SystemScreen:
@@ -31,8 +44,8 @@ class SystemScreen:
         ]
 
     async def _page(self, request: Request) -> Response:
-        context, reader = self._context, self._context.store.reader
-        peers, outbox = context.peers(), await asyncio.to_thread(reader.outbox)
+        context, peers = self._context, self._context.peers()
+        kept = await asyncio.to_thread(_kept, context.store.reader)
         return self._templates.page(
             request,
             "system.html",
@@ -43,10 +56,8 @@ class SystemScreen:
             ],
             storage=context.store.state(),
             rules=context.store.settings,
-            totals=await asyncio.to_thread(reader.totals),
-            outbox=outbox,
-            abandoned=_abandoned(outbox, peers),
-            audit=await asyncio.to_thread(reader.audit, _ENTRIES),
+            kept=kept,
+            abandoned=_abandoned(kept.outbox, peers),
             peers=peers,
             settings=dict(context.settings or {}),
         )
@@ -58,6 +69,13 @@ class SystemScreen:
     async def _login(self, request: Request) -> Response:
         after = own_path(request.query_params.get("next", "/"))
         return self._templates.page(request, "login.html", after=after)
+
+
+def _kept(reader: Reader) -> _Kept:
+    try:
+        return _Kept(reader.outbox(), reader.totals(), reader.audit(_ENTRIES))
+    except ResourceError as error:  # engine, sources and sinks are shown all the same
+        return _Kept(fault=str(error))
 
 
 def _abandoned(outbox: Mapping[str, int], peers: Sequence[PeerState]) -> dict[str, int]:

@@ -29,7 +29,7 @@ class ThresholdScreen:
     def routes(self) -> list[BaseRoute]:
         """List the paths."""
         return [
-            Route("/threshold", self._page, methods=["GET"]),
+            Route("/threshold", self._templates.screen(self._page), methods=["GET"]),
             Route("/threshold", self._save, methods=["POST"]),
             Route("/threshold/scores", self._scores, methods=["GET"]),
         ]

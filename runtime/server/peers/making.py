@@ -168,6 +168,7 @@ class _Maker:
                         password=password,
                         name=mqtt.name,
                         timeout_s=mqtt.timeout_s,
+                        ca_file=None if mqtt.ca_file is None else self._beside(mqtt.ca_file),
                     )
                 )
 

@@ -85,6 +85,7 @@ class MqttRecord(Secret):
     username: Text | None = None
     password_file: Text | None = None
     password_env: Text | None = None
+    ca_file: Text | None = None
     timeout_s: Timeout = 5.0
 
     @model_validator(mode="after")

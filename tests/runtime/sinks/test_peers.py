@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +75,18 @@ def test_mqtt_without_broker_is_no_delivery() -> None:
 def test_mqtt_topics_with_wildcards_are_refused(topic: str) -> None:
     with pytest.raises(UsageError):
         MqttSettings("x", topic=topic)
+
+
+@pytest.mark.parametrize("content", [None, b"no certificate"])
+def test_a_ca_file_that_is_none_is_refused_before_anything_starts(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    pytest.importorskip("paho.mqtt.client")
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"ca\.pem: expected certificates"):
+        Mqtt(MqttSettings("127.0.0.1", 8883, ca_file=path))
 
 
 def test_registers_hold_what_the_document_says() -> None:

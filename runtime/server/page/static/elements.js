@@ -39,7 +39,7 @@ const NAME = "vipx-name";
 
 // A name is typed once on this computer; it is no proof of who somebody is, the audit keeps role and address too.
 export function rememberName(input) {
-  input.value = localStorage.getItem(NAME) || "";
+  if (!input.value) input.value = localStorage.getItem(NAME) || ""; // somebody may have typed before this ran
   input.addEventListener("change", () => localStorage.setItem(NAME, input.value));
 }
 

@@ -3,6 +3,7 @@
 import { byId, make, score, send, SIGNS, verdictBadge } from "./elements.js";
 import { HeatView, joinControls } from "./heat.js";
 
+const RETRY_MS = 3000;
 const view = new HeatView(byId("view"));
 let shown = null;
 let lastHeard = 0;
@@ -21,9 +22,18 @@ function showVerdict(result, latched) {
   byId("acknowledge").hidden = !latched;
 }
 
+// A server that was started again has no part yet: the last picture of the one before must not stay.
+async function showNoPicture() {
+  byId("no-picture").hidden = false;
+  byId("no-picture").textContent = "No part yet";
+  await view.show(null, null);
+}
+
 async function showPicture(result) {
-  if (!result || result.result_id === shown) return;
-  shown = result.result_id;
+  const wanted = result ? result.result_id : null;
+  if (wanted === shown) return;
+  shown = wanted;
+  if (!result) return showNoPicture();
   byId("no-picture").hidden = result.has_image;
   byId("no-picture").textContent = "No picture of this part";
   const picture = result.has_image ? `/live.jpg?seq=${result.seq}` : null;
@@ -68,15 +78,20 @@ function watchLink() {
 }
 
 joinControls(view);
-const events = new EventSource("/events");
-events.addEventListener("message", (event) => {
-  lastHeard = Date.now();
-  showBoard(JSON.parse(event.data));
-  watchLink();
-});
-events.addEventListener("error", () => {
-  lastHeard = Math.min(lastHeard, Date.now() - 20000);
-});
+function listen() {
+  const events = new EventSource("/events");
+  events.addEventListener("message", (event) => {
+    lastHeard = Date.now();
+    showBoard(JSON.parse(event.data));
+    watchLink();
+  });
+  events.addEventListener("error", () => {
+    lastHeard = Math.min(lastHeard, Date.now() - 20000);
+    // After an answer that is no stream (too many pages, a proxy without its server) the browser has given up.
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS);
+  });
+}
+listen();
 setInterval(watchLink, 1000);
 byId("acknowledge").addEventListener("click", () => send("/live/acknowledge", {}));
 byId("reset").addEventListener("click", () => send("/live/reset", {}));

@@ -53,6 +53,7 @@ class Writer:
         self.alarm: str | None = None
         self._jobs: queue.Queue[Job | None] = queue.Queue(settings.pending)
         self._connection: sqlite3.Connection | None = None
+        self._refused: tuple[Record, int] | None = None
         self._retry_at = self._sweep_at = 0.0
         self._seen = {True: 0, False: 0}
         self._pool = ThreadPoolExecutor(_FILES_AT_ONCE, "vipx-pictures")
@@ -146,8 +147,9 @@ class Writer:
             raise UsageError(f"a result cannot be stored: {error}") from error
         except _FAULTS as error:
             self._fail(error)
+            self._refused = kept[0]
             return False
-        self.alarm = None
+        self.alarm = self._refused = None
         for record, seq in kept:
             self.frames.offer(record, seq)
         return True
@@ -172,13 +174,10 @@ class Writer:
 
     def _commit(self, kept: list[tuple[Record, int]]) -> None:
         connection = self._opened()
+        values = [rows.row_of(record, seq) for record, seq in kept]
         pictures = PictureBatch(self._settings.folder, self._pool)
         try:
-            values = [rows.row_of(record, seq) for record, seq in kept]
-            for (record, _), row in zip(kept, values, strict=True):
-                pictures.add(row["image"], record.image)
-                pictures.add(row["heat_map"], record.heat_map)
-            pictures.write()
+            _write_pictures(pictures, kept, values)
             with _transaction(connection):
                 connection.executemany(rows.INSERT, values)
                 self._put_in_outbox(connection, kept)
@@ -186,6 +185,19 @@ class Writer:
         except BaseException:
             pictures.undo()
             raise
+
+    def _rehearse(self) -> None:
+        """Write a refused result's pictures again, and remove them: a sound database proves nothing of them."""
+        if self._refused is None:
+            return
+        pictures = PictureBatch(self._settings.folder, self._pool)
+        try:
+            _write_pictures(pictures, [self._refused], [rows.row_of(*self._refused)])
+        except UsageError as error:  # it lies there still: it could not be removed either
+            raise OSError(str(error)) from error
+        finally:
+            pictures.undo()
+        self._refused = None
 
     def _put_in_outbox(
         self, connection: sqlite3.Connection, kept: list[tuple[Record, int]]
@@ -230,6 +242,7 @@ class Writer:
             if not sweep_step(connection, self._settings):
                 self._sweep_at = now + self._settings.sweep_s
             self.numbers.reserve(connection)
+            self._rehearse()
             self.alarm = shortage(self._settings, self._measure)
         except _FAULTS as error:
             self._fail(error)
@@ -263,6 +276,15 @@ class Writer:
         with suppress(sqlite3.Error):  # nothing more can be done, and the numbers stay reserved
             self.numbers.release(self._connection)
         self._connection.close()
+
+
+def _write_pictures(
+    pictures: PictureBatch, kept: list[tuple[Record, int]], values: list[dict[str, Any]]
+) -> None:
+    for (record, _), row in zip(kept, values, strict=True):
+        pictures.add(row["image"], record.image)
+        pictures.add(row["heat_map"], record.heat_map)
+    pictures.write()
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from vipx.runtime.server.page.routes import page_routes
 from vipx.runtime.server.settings import ServerSettings
 from vipx.runtime.server.storage.settings import StorageSettings
 from vipx.runtime.server.storage.store import Store
+from vipx.runtime.server.storage.writing.disk import DiskSpace
 from vipx.runtime.server.work.faults import UnknownRecipe
 from vipx.runtime.server.work.pool import PoolState
 from vipx.runtime.server.work.recipes import LoadedRecipe, RecipeInfo
@@ -55,6 +56,7 @@ class FakePool:
     )
     refuse: bool = False
     is_ready: bool = True
+    degraded: str | None = None
     fail: bool = False
     refuse_with: Exception | None = None
 
@@ -89,7 +91,7 @@ class FakePool:
 
     @property
     def state(self) -> PoolState:
-        return PoolState(self.is_ready, None, 0, 1, "onnxruntime 1.31.1 on cpu, fp32")
+        return PoolState(self.is_ready, self.degraded, 0, 1, "onnxruntime 1.31.1 on cpu, fp32")
 
     def loaded_recipe(self, name: str) -> LoadedRecipe:
         if name not in self.held:
@@ -130,11 +132,12 @@ class FakeLine:
     )
     storage: dict[str, Any] = field(default_factory=dict)
     sinks: tuple[str, ...] = ()
+    room: DiskSpace = ROOM
     told: list[Callable[[], Sequence[PeerState]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         options = {"patience_s": 30.0, "pending": 1000} | self.storage
-        self.store = Store(StorageSettings(self.folder, **options), self.sinks, lambda _: ROOM)
+        self.store = Store(StorageSettings(self.folder, **options), self.sinks, lambda _: self.room)
         self.board = Board(latch=self.latch)
         self.bodies = Bodies(self.settings.limits)
         self.inspecting = Inspecting(self.pool, self.store, keep_maps=self.settings.keep_maps)
@@ -174,8 +177,8 @@ class FakeLine:
 
 
 @contextmanager
-def listening(line: FakeLine) -> Iterator[str]:
-    """Serve a line on a free port, in a thread; gives its address."""
+def listening(line: FakeLine, at: int = 0) -> Iterator[str]:
+    """Serve a line on a free port, or on a given one, in a thread; gives its address."""
     port: list[int] = []
     ended = threading.Event()
 
@@ -184,7 +187,7 @@ def listening(line: FakeLine) -> Iterator[str]:
         await line.desk.start(list(line.pool.held))
         config = uvicorn.Config(
             line.app,
-            port=0,
+            port=at,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -92,23 +92,29 @@ def browser() -> Iterator[Any]:
 
 @contextmanager
 def visiting(browser: Any, line: FakeLine, **options: Any) -> Iterator[Watched]:
-    """Open a page of a running line; at the end nothing went elsewhere and nothing was complained of."""
-    with listening(line) as address:
-        context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
-        page = context.new_page()
-        page.set_default_timeout(60_000)  # a busy machine must not decide what a test finds
-        watched = Watched(page, address)
-        page.on("request", lambda request: watched.requests.append(request.url))
-        page.on("console", watched.hear)
-        page.on("pageerror", lambda error: watched.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: watched.complaints.append("a dialog opened"))
-        try:
-            yield watched
-        finally:
-            context.close()
-        assert watched.complaints == []
-        assert watched.requests
-        assert [url for url in watched.requests if not url.startswith(address + "/")] == []
+    """Open a page of a line that runs meanwhile."""
+    with listening(line) as address, looking(browser, address, **options) as watched:
+        yield watched
+
+
+@contextmanager
+def looking(browser: Any, address: str, **options: Any) -> Iterator[Watched]:
+    """Open a page; at the end nothing went elsewhere and nothing was complained of."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
+    page = context.new_page()
+    page.set_default_timeout(60_000)  # a busy machine must not decide what a test finds
+    watched = Watched(page, address)
+    page.on("request", lambda request: watched.requests.append(request.url))
+    page.on("console", watched.hear)
+    page.on("pageerror", lambda error: watched.complaints.append(str(error)))
+    page.on("dialog", lambda dialog: watched.complaints.append("a dialog opened"))
+    try:
+        yield watched
+    finally:
+        context.close()
+    assert watched.complaints == []
+    assert watched.requests
+    assert [url for url in watched.requests if not url.startswith(address + "/")] == []
 
 
 def upload(page: Any, name: str = "part.png", level: int = 60, spot: int = 230) -> None:
@@ -209,6 +215,7 @@ def test_the_history_filters_shows_labels_and_exports(browser: Any, tmp_path: Pa
             assert Path(download.value.path()).stat().st_size > 100
         page.click(".card a")
         page.wait_for_selector("#say")
+        page.wait_for_load_state()  # buttons act once their script ran
         page.fill("#who", "Ada")
         page.click("[data-truth=good]")
         page.wait_for_selector("text=false ng by Ada")

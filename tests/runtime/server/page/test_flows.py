@@ -213,6 +213,7 @@ def test_a_label_is_taken_back_by_another_and_stays_by_reload(browser: Any, tmp_
         visit.post(200)
         page = visit.open("/history")
         page.click(".card a")
+        page.wait_for_load_state()  # buttons act once their script ran
         page.fill("#who", "Ada")
         page.click("[data-truth=good]")
         page.wait_for_selector("text=false ng by Ada")

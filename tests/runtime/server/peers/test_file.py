@@ -169,6 +169,27 @@ def test_a_secrets_file_that_others_can_read_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("package", "text", "told"),
+    [
+        ("paho", "[[mqtt]]\nhost = 'x'\nca_file = 'ca.pem'", "mqtt[1]: mqtt: {}/ca.pem: expected"),
+        (
+            "asyncua",
+            "[[opcua]]\nurl = 'opc.tcp://x'\nprefix = 'Vipx.'",
+            "opcua[1]: opcua: expected a prefix such as ns=2;s=Vipx., got 'Vipx.'",
+        ),
+    ],
+)
+def test_a_mistake_that_only_the_package_sees_is_one_line_as_well(
+    package: str, text: str, told: str, tmp_path: Path
+) -> None:
+    pytest.importorskip(package)
+    with pytest.raises(UsageError) as caught:
+        made(tmp_path, text)
+    told = told.format(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / 'line.toml'}: {told}")
+
+
+@pytest.mark.parametrize(
     ("text", "package", "extra"),
     [
         ("[[camera]]\naddress = 0", "cv2", "camera"),

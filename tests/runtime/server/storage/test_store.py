@@ -27,6 +27,7 @@ from vipx.runtime.server.storage.changes import (
 from vipx.runtime.server.storage.reader import Filter
 from vipx.runtime.server.storage.record import Receipt, Record, UlidSource, is_result_id
 from vipx.runtime.server.storage.store import StorageStoppedError, Store
+from vipx.runtime.server.storage.writing import writer
 from vipx.runtime.server.storage.writing.disk import DiskSpace
 from vipx.verdict import Verdict
 
@@ -182,6 +183,35 @@ def test_a_database_that_another_program_locks_heals_when_it_lets_go(tmp_path: P
         assert (await store.append(record())).stored
 
     with_store(tmp_path, use, busy_ms=20)
+
+
+def test_a_folder_that_takes_no_pictures_is_an_alarm_until_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_RETRY_S", 0.01)
+    monkeypatch.setattr(writer, "_TICK_S", 0.01)
+
+    async def use(store: Store) -> None:
+        looks: list[int] = []
+        numbers = store._writer.numbers
+        reserve = numbers.reserve
+
+        def look(connection: sqlite3.Connection) -> None:
+            looks.append(1)
+            reserve(connection)
+
+        monkeypatch.setattr(numbers, "reserve", look)
+        (tmp_path / "data").write_text("no folder")
+        assert not (await store.append(record())).stored
+        looks.clear()
+        await eventually(lambda: len(looks) > 3)  # the database itself is well
+        assert "results are not stored" in (store.state().alarm or "")
+        (tmp_path / "data").unlink()
+        await eventually(lambda: store.state().stored)
+        assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+        assert (await store.append(record())).stored
+
+    with_store(tmp_path, use)
 
 
 @pytest.fixture
