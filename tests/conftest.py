@@ -6,16 +6,15 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pytest
 from filelock import FileLock
 
-from tests.golden_case import AVAILABLE, COMMITTED
-from tests.tiny import noise_images, tiny_detector
-from vipx.export import ExportOptions, bundle_from_detector
+# PyTorch and what needs it are imported where a bundle is made: xdist's first process makes none.
 
-BOTH = ExportOptions(("fp32", "fp16"))
+BOTH: Final = ("fp32", "fp16")
 
 
 def _once(factory: pytest.TempPathFactory, name: str, export: Callable[[Path], object]) -> Path:
@@ -36,7 +35,11 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle in both precisions, non-square; tests must not change it."""
 
     def export(path: Path) -> None:
-        bundle_from_detector(tiny_detector(), path, goldens=noise_images(3), options=BOTH)
+        from tests.tiny import noise_images, tiny_detector
+        from vipx.export import ExportOptions, bundle_from_detector
+
+        options = ExportOptions(BOTH)
+        bundle_from_detector(tiny_detector(), path, goldens=noise_images(3), options=options)
 
     return _once(tmp_path_factory, "tiny", export)
 
@@ -46,8 +49,12 @@ def golden_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The committed golden case as a bundle in both precisions; tests must not change it."""
 
     def export(path: Path) -> None:
+        from tests.golden_case import COMMITTED
+        from vipx.export import ExportOptions, bundle_from_detector
+
         goldens = list(COMMITTED.pixels(COMMITTED.image_paths()).numpy())
-        bundle_from_detector(COMMITTED.detector(), path, goldens=goldens, options=BOTH)
+        options = ExportOptions(BOTH)
+        bundle_from_detector(COMMITTED.detector(), path, goldens=goldens, options=options)
 
     return _once(tmp_path_factory, "golden", export)
 
@@ -59,6 +66,8 @@ def published_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str]
     @cache
     def exported(name: str) -> Path:
         def export(path: Path) -> None:
+            from tests.golden_case import AVAILABLE
+
             options = [*AVAILABLE[name].options(), "--precision", "fp32,fp16", "-o", path]
             command = [sys.executable, "-m", "vipx", "export", *map(str, options)]
             subprocess.run(command, check=True, capture_output=True)

@@ -15,6 +15,8 @@ from vipx.runtime import Inspector
 from vipx.runtime.goldens import check_goldens
 from vipx.training.methods.method import predict
 
+pytestmark = pytest.mark.slow  # a whole export
+
 
 @pytest.fixture(scope="module")
 def detector() -> Detector:

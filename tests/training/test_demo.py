@@ -28,6 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_tiny_run_leaves_a_model_that_scores_images(made: Path) -> None:
     clip = clip_from_file(made / BACKBONE)
     loaded = load_method(made / CHECKPOINT)
@@ -40,12 +41,14 @@ def test_a_tiny_run_leaves_a_model_that_scores_images(made: Path) -> None:
     assert 0 <= result.scores[0] <= 1
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(made: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["--out", str(tmp_path), "--tiny"], catch_exceptions=False)
     assert result.exit_code == 0
     assert (tmp_path / BACKBONE).read_bytes() == (made / BACKBONE).read_bytes()
 
 
+@pytest.mark.slow
 def test_two_workers_draw_the_pool_of_one(tmp_path: Path) -> None:
     one = drawn_pool(tmp_path / "one", TINY)
     two = drawn_pool(tmp_path / "two", replace(TINY, workers=2))

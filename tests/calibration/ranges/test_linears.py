@@ -45,6 +45,7 @@ def test_the_layers_of_a_bundle_are_those_of_the_tower(tiny_bundle: Path) -> Non
     check(tiny_bundle / "encoder.onnx", record, Encoder(tiny_backbone()))
 
 
+@pytest.mark.slow
 def test_a_cameras_resize_is_no_layer(tiny_bundle: Path, tmp_path: Path) -> None:
     backbone, camera = tiny_backbone(), (31, 47)
     encoder = Encoder(backbone, camera)
@@ -58,6 +59,7 @@ def test_a_cameras_resize_is_no_layer(tiny_bundle: Path, tmp_path: Path) -> None
     [{"dim": 32}, {"width": 24, "layers": 3, "quick_gelu": False, "layer_scale": 0.1}],
     ids=["projection as wide as the tower", "gelu and layer scale"],
 )
+@pytest.mark.slow
 def test_other_towers_are_understood_too(
     shape: dict[str, Any], tiny_bundle: Path, tmp_path: Path
 ) -> None:

@@ -132,6 +132,7 @@ def test_ranges_come_with_the_bundle_and_give_the_same_encoder(
     assert read_ranges(path / "ranges.json").images == 12
 
 
+@pytest.mark.slow
 def test_manifest_and_card_tell_the_drift(int8_bundle: Path) -> None:
     manifest = read_bundle(int8_bundle).manifest
     assert manifest.drift is not None

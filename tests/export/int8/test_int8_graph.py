@@ -18,6 +18,8 @@ from vipx.export.int8 import qdq
 from vipx.export.int8.collection import linears_of
 from vipx.export.int8.qdq import Weights, quantise
 
+pytestmark = pytest.mark.slow  # a whole export
+
 LAYERS = 2  # blocks of the tiny tower
 FILE = "encoder.int8.onnx"
 

@@ -95,6 +95,7 @@ def test_a_broker_that_refuses_a_log_in_is_told_as_such(
         assert "\n" not in str(told.value)
 
 
+@pytest.mark.slow
 def test_a_broker_that_was_started_again_gets_the_next_message_at_once(start: Start) -> None:
     broker = start()
     sink = sink_of(broker.port)

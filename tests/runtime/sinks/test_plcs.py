@@ -126,6 +126,7 @@ def test_an_end_while_a_plc_is_silent_leaves_nothing_open(plc: Plc) -> None:
 
 @pytest.mark.parametrize("says", [b"", GARBAGE], ids=["nothing", "garbage"])
 @pytest.mark.parametrize("kind", ["modbus", "opcua"])
+@pytest.mark.slow
 def test_a_peer_that_is_no_plc_is_no_delivery_in_time(kind: str, says: bytes) -> None:
     pytest.importorskip({"modbus": "pymodbus", "opcua": "asyncua"}[kind])
 
