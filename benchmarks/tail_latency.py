@@ -94,7 +94,7 @@ def folded_tail(
     )
     interface = GraphInterface(heads.inputs, HEADS_OUTPUTS)
     write_graph(heads, (features.patch_features, texts), interface, folder / "heads.onnx")
-    graphs = [Session(folder / f"{name}.onnx", "cpu", threads) for name in ("prompts", "heads")]
+    graphs = [Session(folder / f"{name}.onnx", threads=threads) for name in ("prompts", "heads")]
 
     def run(features: VisionFeatures) -> np.ndarray:
         values = {

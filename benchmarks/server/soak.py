@@ -5,6 +5,7 @@
 
 `--rate` is yours to choose: 60 % of what `python -m benchmarks.server.load` found. Memory and descriptors are
 those of the process and of all its children together; the slope is a straight line fitted behind the warm-up.
+Descriptors include the connections under way at a sample, so they are also counted at rest, before and behind.
 """
 
 import json
@@ -21,6 +22,7 @@ import numpy as np
 
 _MEGABYTE = 10**6
 _SAMPLE_S = 5.0
+_REST_S = 10.0  # after which no connection is left
 
 
 @dataclass
@@ -96,6 +98,7 @@ def ask(url: str, picture: bytes, answers: Answers) -> None:
 def main(url: str, picture: Path, pid: int, minutes: float, warm_up: float, rate: float) -> None:
     """Send pictures at a steady rate and tell what the server held."""
     data, answers, samples = picture.read_bytes(), Answers(), []
+    before = measure(pid, 0.0).descriptors
     began, sent, due = time.monotonic(), 0, 0.0
     with ThreadPoolExecutor(32) as clients:
         while (now := time.monotonic() - began) < 60 * minutes:
@@ -107,8 +110,10 @@ def main(url: str, picture: Path, pid: int, minutes: float, warm_up: float, rate
                 sent += 1
             else:
                 time.sleep(0.5 / rate)
+    time.sleep(_REST_S)
+    at_rest = [before, measure(pid, 0.0).descriptors]
     warm = [sample for sample in samples if sample.seconds >= 60 * warm_up]
-    click.echo(json.dumps(_summary(answers, warm, minutes)))
+    click.echo(json.dumps(_summary(answers, warm, minutes) | {"descriptors at rest": at_rest}))
     if answers.errors:
         raise SystemExit(6)
 

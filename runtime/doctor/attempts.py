@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from vipx.errors import VipxError
 from vipx.manifest import Record
+from vipx.runtime.engines import onnxruntime
 from vipx.runtime.engines.choice import KINDS
-from vipx.runtime.engines.engine import Device, EngineName, EngineOptions
+from vipx.runtime.engines.engine import Device, EngineName, EngineOptions, Provider
 from vipx.runtime.goldens import check_goldens
 from vipx.runtime.inspector import Inspector
 
@@ -19,10 +20,18 @@ SECONDS_MOST = 300  # for one engine; a driver that hangs must not hang the doct
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An engine on a device."""
+    """An engine on a device, and what ONNX Runtime reaches that with."""
 
     engine: EngineName
     device: Device
+    provider: Provider = "cuda"
+
+    @property
+    def missing(self) -> str | None:
+        """Say why it cannot be tried, cheaply; None if it can."""
+        if self.provider != "cuda":
+            return onnxruntime.missing(self.device, self.provider)
+        return KINDS[self.engine].missing(self.device)
 
 
 # All that vipx has, those that run anywhere first.
@@ -30,6 +39,8 @@ PLACES = (
     Place("onnxruntime", "cpu"),
     Place("openvino", "cpu"),
     Place("onnxruntime", "cuda"),
+    Place("onnxruntime", "cuda", "tensorrt"),
+    Place("onnxruntime", "cuda", "tensorrt-rtx"),
     Place("tensorrt", "cuda"),
 )
 
@@ -40,6 +51,7 @@ class EngineCheck(Record):
     Attributes:
         engine: Its name.
         device: Where.
+        provider: What ONNX Runtime reaches it with, where that is not its default.
         installed: Whether it could be tried at all.
         works: Whether it answered within the bounds.
         detail: What it is and how close it came, or the reason why not, with the remedy.
@@ -47,22 +59,28 @@ class EngineCheck(Record):
 
     engine: EngineName
     device: Device
+    provider: Provider | None = None
     installed: bool
     works: bool
     detail: str
 
+    @property
+    def name(self) -> str:
+        """Name it for a person."""
+        by = f" by {self.provider}" if self.provider else ""
+        return f"{self.engine} on {self.device}{by}"
+
 
 def try_engine(place: Place, bundle: Path) -> EngineCheck:
     """Try one engine; on a GPU in a process of its own, since a broken driver ends the one that it is in."""
-    reason = KINDS[place.engine].missing(place.device)
-    if reason is not None:
+    if (reason := place.missing) is not None:
         return _failed(place, reason, installed=False)
     return attempt(place, bundle) if place.device == "cpu" else _in_child(place, bundle)
 
 
 def attempt(place: Place, bundle: Path) -> EngineCheck:
     """Run the golden images here and now."""
-    options = EngineOptions(engine=place.engine, device=place.device)
+    options = EngineOptions(engine=place.engine, device=place.device, provider=place.provider)
     try:
         with Inspector.open(bundle, options=options) as inspector:
             differences = check_goldens(inspector)
@@ -71,13 +89,11 @@ def attempt(place: Place, bundle: Path) -> EngineCheck:
         return _failed(place, str(error), installed=True)
     worst = max(d.measured / d.bound for d in differences)
     detail = f"{line}: golden images within {worst:.0%} of their bounds"
-    return EngineCheck(
-        engine=place.engine, device=place.device, installed=True, works=True, detail=detail
-    )
+    return _check(place, detail, installed=True, works=True)
 
 
 def _in_child(place: Place, bundle: Path) -> EngineCheck:
-    command = [sys.executable, "-m", "vipx.runtime.doctor.child", place.engine, place.device]
+    command = [sys.executable, "-m", "vipx.runtime.doctor.child", str(PLACES.index(place))]
     try:
         done = subprocess.run(
             [*command, str(bundle)], capture_output=True, timeout=SECONDS_MOST, check=False
@@ -95,6 +111,16 @@ def _in_child(place: Place, bundle: Path) -> EngineCheck:
 
 
 def _failed(place: Place, reason: str, *, installed: bool) -> EngineCheck:
+    return _check(place, reason, installed=installed, works=False)
+
+
+def _check(place: Place, detail: str, *, installed: bool, works: bool) -> EngineCheck:
+    provider = None if place.provider == "cuda" else place.provider
     return EngineCheck(
-        engine=place.engine, device=place.device, installed=installed, works=False, detail=reason
+        engine=place.engine,
+        device=place.device,
+        provider=provider,
+        installed=installed,
+        works=works,
+        detail=detail,
     )

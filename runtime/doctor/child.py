@@ -1,4 +1,4 @@
-"""Tries one engine in a process of its own: `python -m vipx.runtime.doctor.child ENGINE DEVICE BUNDLE`."""
+"""Tries one engine in a process of its own: `python -m vipx.runtime.doctor.child PLACE BUNDLE`."""
 
 import sys
 from pathlib import Path
@@ -6,10 +6,9 @@ from pathlib import Path
 from vipx.runtime.doctor.attempts import PLACES, attempt
 
 
-def main(engine: str, device: str, bundle: str) -> None:
-    """Write an `EngineCheck` as JSON."""
-    place = next(one for one in PLACES if (one.engine, one.device) == (engine, device))
-    sys.stdout.write(attempt(place, Path(bundle)).model_dump_json())
+def main(place: str, bundle: str) -> None:
+    """Write an `EngineCheck` of the place with this number as JSON."""
+    sys.stdout.write(attempt(PLACES[int(place)], Path(bundle)).model_dump_json())
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def _engines(found: Findings) -> Iterator[Problem]:
     for check in found.checks:
         if check.installed and not check.works:
             yield Problem(
-                problem=f"{check.engine} is installed but does not work on {check.device}: {check.detail}",
+                problem=f"{check.name}: is installed but does not work: {check.detail}",
                 remedy="choose another with --engine and --device until it does",
             )
     on_gpu = any(check.works for check in found.checks if check.device == "cuda")

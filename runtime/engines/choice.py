@@ -67,6 +67,9 @@ _INT8_ORDER = (*_ORDER[:2], ("openvino", "cpu"), ("onnxruntime", "cpu"))
 
 def candidates(options: EngineOptions, precision: Precision) -> tuple[Candidate, ...]:
     """List what the options allow, the fastest first, each with the reason why it cannot be used, if any."""
+    if options.provider != "cuda":
+        reason = onnxruntime.missing("cuda", options.provider)
+        return (Candidate("onnxruntime", "cuda", reason),)
     return tuple(
         Candidate(engine, device, KINDS[engine].missing(device))
         for engine, device in (_INT8_ORDER if precision == "int8" else _ORDER)

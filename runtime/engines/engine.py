@@ -15,6 +15,7 @@ EngineName = Literal["onnxruntime", "tensorrt", "openvino"]
 Device = Literal["cpu", "cuda"]
 Arithmetic = Literal["f32", "bf16"]
 CudaBackend = Literal["auto", "cuda-python", "pycuda"]
+Provider = Literal["cuda", "tensorrt", "tensorrt-rtx"]
 Output = Literal[
     "global_feature", "patch_features", "text_embeddings", "score", "patch_map", "anomaly_map"
 ]
@@ -35,6 +36,7 @@ class EngineOptions:
         arithmetic: What the encoder computes in beside its stored precision; `bf16` is OpenVINO's alone.
         cuda_backend: What TensorRT reaches the device's memory with.
         cuda_graph: Whether TensorRT captures the graphs' launches once and replays them; needs cuda-python.
+        provider: What ONNX Runtime reaches a GPU with; another than `cuda` is never taken unasked.
     """
 
     engine: EngineName | None = None
@@ -44,8 +46,15 @@ class EngineOptions:
     arithmetic: Arithmetic = "f32"
     cuda_backend: CudaBackend = "auto"
     cuda_graph: bool = True
+    provider: Provider = "cuda"
 
     def __post_init__(self) -> None:
+        if self.provider != "cuda" and (
+            self.engine not in (None, "onnxruntime") or self.device == "cpu"
+        ):
+            raise UsageError(
+                f"provider: {self.provider} is ONNX Runtime's on a GPU; leave out other engines and devices"
+            )
         for name in ("threads", "batch"):
             value = getattr(self, name)
             if value is not None and value < 1:

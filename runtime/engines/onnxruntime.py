@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -20,14 +21,16 @@ from vipx.runtime.engines.engine import (
     EngineRun,
     Model,
     Output,
+    Provider,
 )
+from vipx.runtime.engines.providers import Way, ask, library_of
+from vipx.runtime.engines.providers import missing as missing_way
 from vipx.runtime.engines.stages import Graphs, Stages
 
 if TYPE_CHECKING:
     import onnxruntime
 
 _CPU = Path("/proc/cpuinfo")
-_PROVIDERS: dict[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class OnnxRuntimeEngine:
@@ -39,22 +42,24 @@ class OnnxRuntimeEngine:
 
     def __init__(self, model: Model, options: EngineOptions) -> None:
         runtime = load_onnxruntime()
-        self._device: Device = options.device or "cpu"
-        if (reason := missing(self._device)) is not None:
-            raise EngineError(f"--device {self._device}: {reason}")
+        default: Device = "cpu" if options.provider == "cuda" else "cuda"
+        self._way = way = Way(options.device or default, options.provider)
+        if (reason := missing_way(runtime, way)) is not None:
+            raise EngineError(f"--device {way.device}: {reason}")
         if options.arithmetic != "f32":
             raise EngineError("ONNX Runtime has no --arithmetic bf16; OpenVINO has")
         self._model, self._runtime, self._threads = model, runtime, options.threads
 
         def opened(graph: Path) -> Session:
-            return Session(graph, self._device, options.threads)
+            return Session(graph, way, options.threads)
 
+        as_stored = replace(way, precision=model.precision)
         graphs = Graphs(
-            encoder=opened(_encoder_of(model, self._device)),
+            encoder=Session(_encoder_of(model, way.device), as_stored, options.threads),
             prompts=None if model.prompts is None else opened(model.prompts),
             heads=opened(model.heads),
         )
-        self._stages = Stages(model.name, graphs, _Values(runtime, self._device), model.texts)
+        self._stages = Stages(model.name, graphs, _Values(runtime, way.values), model.texts)
 
     @property
     def description(self) -> EngineDescription:
@@ -63,9 +68,9 @@ class OnnxRuntimeEngine:
         return EngineDescription(
             engine="onnxruntime",
             version=self._runtime.__version__,
-            device=self._device,
+            device=self._way.device,
             precision=self._model.precision,
-            detail={"threads": threads} if self._device == "cpu" else {},
+            detail={"threads": threads} if self._way.device == "cpu" else library_of(self._way),
         )
 
     def run(
@@ -95,9 +100,9 @@ class _Values:
 class Session:
     """One graph in ONNX Runtime, between values that stay on its device."""
 
-    def __init__(self, graph: Path, device: Device = "cpu", threads: int | None = None) -> None:
-        self._name, self._device = graph.name, device
-        self._session = session = open_session(graph, device, threads)
+    def __init__(self, graph: Path, way: Way = Way(), threads: int | None = None) -> None:  # noqa: B008 - frozen
+        self._name, self._values = graph.name, way.values
+        self._session = session = open_session(graph, way, threads)
         self.inputs = tuple(tensor.name for tensor in session.get_inputs())
         self.outputs = tuple(tensor.name for tensor in session.get_outputs())
 
@@ -109,7 +114,7 @@ class Session:
             for name in self.inputs:
                 binding.bind_ortvalue_input(name, values[name])
             for name in names:
-                binding.bind_output(name, self._device)
+                binding.bind_output(name, self._values)
             self._session.run_with_iobinding(binding)
             binding.synchronize_outputs()
             return dict(zip(names, binding.get_outputs(), strict=True))
@@ -127,18 +132,13 @@ def _encoder_of(model: Model, device: Device) -> Path:
     return model.folder / form if here else model.encoder
 
 
-def missing(device: Device) -> str | None:
+def missing(device: Device, provider: Provider = "cuda") -> str | None:
     """Say why ONNX Runtime cannot be tried on a device; None if it can."""
     try:
         runtime = load_onnxruntime()
     except EngineError as error:
         return str(error)
-    if _PROVIDERS[device] not in runtime.get_available_providers():
-        return (
-            f"this ONNX Runtime {runtime.__version__} has no {_PROVIDERS[device]}; "
-            "install it with: pip uninstall onnxruntime && pip install 'vipx[gpu]'"
-        )
-    return None
+    return missing_way(runtime, Way(device, provider))
 
 
 def load_onnxruntime() -> ModuleType:
@@ -157,7 +157,7 @@ def load_onnxruntime() -> ModuleType:
 
 
 def open_session(
-    graph: Path, device: Device, threads: int | None, part: GraphPart | None = None
+    graph: Path, way: Way, threads: int | None, part: GraphPart | None = None
 ) -> "onnxruntime.InferenceSession":
     """Start a session on a graph's file, or on a part that was cut out of it.
 
@@ -166,14 +166,7 @@ def open_session(
     """
     runtime = load_onnxruntime()
     settings = _settings(runtime, threads)
-    options: dict[str, Any] = {}
-    if device == "cuda":
-        # The CUDA and cuDNN wheels lie outside the loader's path.
-        if hasattr(runtime, "preload_dlls"):
-            runtime.preload_dlls()
-        # TF32 has 10 bits of mantissa: with it fp32 bundles would miss their parity bounds.
-        options["use_tf32"] = "0"
-    providers = [(_PROVIDERS[device], options)]
+    providers = ask(runtime, settings, way)
     try:
         if part is not None:
             weights = [runtime.OrtValue.ortvalue_from_numpy(each) for each in part.weights.values()]
@@ -184,10 +177,10 @@ def open_session(
         raise EngineError(
             f"{graph.name}: ONNX Runtime refuses the graph: {short_reason(error)}"
         ) from error
-    # ONNX Runtime falls back to the CPU with no more than a log line when CUDA does not start.
-    if session.get_providers()[0] != _PROVIDERS[device]:
+    # ONNX Runtime falls back to the CPU with no more than a log line when a provider does not start.
+    if session.get_providers()[0] != way.name:
         raise EngineError(
-            f"{graph.name}: {_PROVIDERS[device]} did not start; check the driver and CUDA libraries "
+            f"{graph.name}: {way.name} did not start; check the driver and CUDA libraries "
             "with `vipx doctor`, or pass --device cpu"
         )
     return session

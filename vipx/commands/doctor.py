@@ -38,7 +38,8 @@ def _tell(record: dict[str, Any]) -> None:
     print_tree(known | {"state": state})
     for check in record["engines"]:
         mark = "works" if check["works"] else "fails" if check["installed"] else "not here"
-        click.echo(f"{check['engine']} on {check['device']}: {mark}; {check['detail']}")
+        by = f" by {check['provider']}" if check["provider"] else ""
+        click.echo(f"{check['engine']} on {check['device']}{by}: {mark}; {check['detail']}")
     for each in record["problems"]:
         click.echo(f"problem: {each['problem']}\n  remedy: {each['remedy']}")
     if not record["problems"]:

@@ -49,6 +49,13 @@ _ENGINE_OPTIONS = (
         show_default=True,
         help="Whether TensorRT's launches are captured once and replayed.",
     ),
+    click.option(
+        "--provider",
+        type=click.Choice(["cuda", "tensorrt", "tensorrt-rtx"]),
+        default="cuda",
+        show_default=True,
+        help="What ONNX Runtime reaches a GPU with.",
+    ),
 )
 
 
@@ -59,7 +66,15 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_options(**given: Any) -> Any:  # noqa: ANN401 - whatever the command takes and gives
         from vipx.runtime.engines.engine import EngineOptions
 
-        names = ("engine", "device", "threads", "arithmetic", "cuda_backend", "cuda_graph")
+        names = (
+            "engine",
+            "device",
+            "threads",
+            "arithmetic",
+            "cuda_backend",
+            "cuda_graph",
+            "provider",
+        )
         options = EngineOptions(**{name: given.pop(name) for name in names})
         return command(**given, options=options)
 

@@ -12,6 +12,7 @@ from vipx.runtime.engines.engine import EngineOptions, Model
 from vipx.runtime.engines.mapped import release_mapped_pages
 from vipx.runtime.engines.onnxruntime import open_session
 from vipx.runtime.engines.probes.probe import Probed
+from vipx.runtime.engines.providers import Way
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -28,7 +29,8 @@ class OnnxRuntimeProbe:
     def __init__(self, model: Model, tensors: Sequence[str], options: EngineOptions) -> None:
         self._name, self._tensors = model.encoder.name, tuple(tensors)
         part = cut_graph(model.encoder, tensors)
-        session = open_session(model.encoder, options.device or "cpu", options.threads, part)
+        way = Way(options.device or "cpu", options.provider)
+        session = open_session(model.encoder, way, options.threads, part)
         self._session: onnxruntime.InferenceSession | None = session
         self._weights = part.weights  # mapped, not copied: the session may read them there
         self._input = session.get_inputs()[0].name

@@ -36,7 +36,7 @@ class SharedEncoder:
             raise EngineError(f"{model.name}: sharing an encoder needs constant texts")
         self._encoder, self._texts = encoder, model.texts
         self._value = load_onnxruntime().OrtValue.ortvalue_from_numpy
-        self._heads: Session | None = Session(model.heads, "cpu", options.threads)
+        self._heads: Session | None = Session(model.heads, threads=options.threads)
 
     @staticmethod
     def works_on(engine: Engine) -> bool:
