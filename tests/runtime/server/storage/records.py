@@ -82,7 +82,7 @@ def with_store(folder: Path, use: Callable[[Store], Awaitable[T]], **options: An
     return asyncio.run(run())
 
 
-async def eventually(condition: Callable[[], bool], within: float = 5.0) -> None:
+async def eventually(condition: Callable[[], bool], within: float = 30.0) -> None:
     """Wait for what another thread does; fails instead of hanging."""
     async with asyncio.timeout(within) if hasattr(asyncio, "timeout") else _no_limit():
         while not condition():
