@@ -9,8 +9,7 @@ from pydantic import ValidationError
 
 from vipx.errors import VipxError
 from vipx.manifest import Record
-from vipx.runtime.engines import onnxruntime
-from vipx.runtime.engines.choice import KINDS
+from vipx.runtime.engines.choice import missing
 from vipx.runtime.engines.engine import Device, EngineName, EngineOptions, Provider
 from vipx.runtime.goldens import check_goldens
 from vipx.runtime.inspector import Inspector
@@ -25,13 +24,6 @@ class Place:
     engine: EngineName
     device: Device
     provider: Provider = "cuda"
-
-    @property
-    def missing(self) -> str | None:
-        """Say why it cannot be tried, cheaply; None if it can."""
-        if self.provider != "cuda":
-            return onnxruntime.missing(self.device, self.provider)
-        return KINDS[self.engine].missing(self.device)
 
 
 # All that vipx has, those that run anywhere first.
@@ -73,7 +65,7 @@ class EngineCheck(Record):
 
 def try_engine(place: Place, bundle: Path) -> EngineCheck:
     """Try one engine; on a GPU in a process of its own, since a broken driver ends the one that it is in."""
-    if (reason := place.missing) is not None:
+    if (reason := missing(place.engine, place.device, place.provider)) is not None:
         return _failed(place, reason, installed=False)
     return attempt(place, bundle) if place.device == "cpu" else _in_child(place, bundle)
 

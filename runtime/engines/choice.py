@@ -14,6 +14,7 @@ from vipx.runtime.engines.engine import (
     EngineName,
     EngineOptions,
     Model,
+    Provider,
 )
 
 Open = Callable[[Model, EngineOptions], Engine]
@@ -65,14 +66,21 @@ _ORDER: tuple[tuple[EngineName, Device], ...] = (
 _INT8_ORDER = (*_ORDER[:2], ("openvino", "cpu"), ("onnxruntime", "cpu"))
 
 
+def missing(engine: EngineName, device: Device, provider: Provider = "cuda") -> str | None:
+    """Say why an engine cannot be tried on a device, cheaply and without opening a model; None if it can."""
+    if provider != "cuda":
+        return onnxruntime.missing(device, provider)
+    return KINDS[engine].missing(device)
+
+
 def candidates(options: EngineOptions, precision: Precision) -> tuple[Candidate, ...]:
     """List what the options allow, the fastest first, each with the reason why it cannot be used, if any."""
+    order = _INT8_ORDER if precision == "int8" else _ORDER
     if options.provider != "cuda":
-        reason = onnxruntime.missing("cuda", options.provider)
-        return (Candidate("onnxruntime", "cuda", reason),)
+        order = (("onnxruntime", "cuda"),)
     return tuple(
-        Candidate(engine, device, KINDS[engine].missing(device))
-        for engine, device in (_INT8_ORDER if precision == "int8" else _ORDER)
+        Candidate(engine, device, missing(engine, device, options.provider))
+        for engine, device in order
         if options.engine in (None, engine) and options.device in (None, device)
     )
 

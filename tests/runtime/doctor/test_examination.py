@@ -11,6 +11,7 @@ import pytest
 from vipx.runtime.doctor import attempts, examine
 from vipx.runtime.doctor.attempts import EngineCheck, Place, try_engine
 from vipx.runtime.doctor.examination import anonymous, names_of_user
+from vipx.runtime.engines import choice
 from vipx.runtime.engines.choice import KINDS
 
 
@@ -77,7 +78,7 @@ def test_an_engine_that_kills_its_process_is_a_check_that_failed(
     crashing.write_text("#!/bin/sh\necho driver exploded >&2\nkill -SEGV $$\n")
     crashing.chmod(0o755)
     present = {name: _Present() for name in KINDS}
-    monkeypatch.setattr(attempts, "KINDS", present)
+    monkeypatch.setattr(choice, "KINDS", present)
     monkeypatch.setattr("sys.executable", str(crashing))
     check = try_engine(Place("tensorrt", "cuda"), tiny_bundle)
     assert check.installed
@@ -91,7 +92,7 @@ def test_an_engine_that_hangs_is_left(
     hanging = tmp_path / "python"
     hanging.write_text("#!/bin/sh\nexec sleep 30\n")
     hanging.chmod(0o755)
-    monkeypatch.setattr(attempts, "KINDS", {name: _Present() for name in KINDS})
+    monkeypatch.setattr(choice, "KINDS", {name: _Present() for name in KINDS})
     monkeypatch.setattr(attempts, "SECONDS_MOST", 0.2)
     monkeypatch.setattr("sys.executable", str(hanging))
     assert "did not answer" in try_engine(Place("onnxruntime", "cuda"), tiny_bundle).detail
