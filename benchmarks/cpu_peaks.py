@@ -7,7 +7,7 @@ with the fastest of any library in the same arithmetic, which is what the chip a
 taken for less than N times that of one, so that other jobs on the machine make no floor higher.
 
     python -m benchmarks.cpu_peaks                                          # minutes; one thread, and all
-    python -m benchmarks.cpu_peaks --published 8.29 --measured ort-int8=2.35,ov-int8-bf16=1.85
+    python -m benchmarks.cpu_peaks --measured published=8.29,ort-int8=2.35,ov-int8-bf16=1.85
 """
 
 import json

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from onnxruntime import OrtValue
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
+from benchmarks.published_pipeline import put_tokens_first
 from vipx.export.onnx_file import HEADS_OUTPUTS, PROMPTS, GraphInterface, write_graph
 from vipx.export.prompts import Prompts
 from vipx.export.vip2clip_heads import Vip2ClipHeads
@@ -67,6 +68,7 @@ def build(shapes: Shapes) -> tuple[Backbone, Vip2Clip]:
 
 def unfolded_tail(backbone: Backbone, method: Vip2Clip) -> Callable[[VisionFeatures], np.ndarray]:
     """Give the published tail."""
+    put_tokens_first(backbone.text.transformer.resblocks)
 
     @torch.no_grad()
     def run(features: VisionFeatures) -> np.ndarray:

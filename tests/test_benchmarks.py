@@ -1,14 +1,22 @@
 """The measuring scripts run; what they measure is kept in docs/benchmarks/."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
+from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks import cpu_peaks, pipeline_speed, tail_latency
+from benchmarks import cpu_peaks, gpu_speed, pipeline_speed, tail_latency
 from benchmarks.pipeline_speed import Turn, rows
+from benchmarks.published_pipeline import Published, open_published
+from tests.tiny import noise_images
 from vipx.demo import DEMO_BUNDLE, DEMO_WEIGHTS
+from vipx.export import BackboneChoice, Overrides, load_detector
 
 
 @pytest.mark.slow
@@ -52,6 +60,64 @@ def test_paths_are_timed_in_turns_and_agree() -> None:
     told = json.loads(result.stdout)
     assert [row["path"] for row in told] == ["published", "ort-fp32", "ov-fp32"]
     assert all(row["map_difference"] <= 1e-4 and row["score_difference"] <= 1e-5 for row in told)
+
+
+@pytest.mark.slow
+def test_the_gpus_paths_are_timed_in_turns_and_agree() -> None:
+    """On the CPU, where nothing is captured; torch.compile is left out, it fails under beartype's hook."""
+    options = [str(DEMO_BUNDLE), str(DEMO_WEIGHTS / "demo.ckpt"), "--device=cpu"]
+    options += [f"--weights={DEMO_WEIGHTS / 'backbone.safetensors'}", "--paths=published,ort"]
+    result = CliRunner().invoke(
+        gpu_speed.main, [*options, "--precision=fp32", "--batches=1,2", "--rounds=2"]
+    )
+    assert result.exit_code == 0, result.output
+    for batch, line in enumerate(result.stdout.splitlines(), start=1):
+        told = json.loads(line)
+        ours = told["paths"]["ort"]
+        assert (told["batch"], told["device"]) == (batch, "cpu")
+        assert ours["score difference"] <= 1e-5
+        assert ours["map difference"] <= 1e-4
+        assert ours["against published"] > 0
+
+
+class Operators(TorchDispatchMode):
+    """Notes what PyTorch computes with, and the sizes of batched products."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: set[str] = set()
+        self.products: list[torch.Size] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> object:
+        self.names.add(func.name())
+        if func.name() == "aten::bmm":
+            self.products.append(args[1].shape)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.slow
+def test_the_published_baseline_is_not_slowed_by_the_order_of_its_axes(tmp_path: Path) -> None:
+    """With open_clip's order attention is not fused, and a copy of a weight is multiplied for each token."""
+    checkpoint, weights = DEMO_WEIGHTS / "demo.ckpt", DEMO_WEIGHTS / "backbone.safetensors"
+    image = tmp_path / "part.png"
+    Image.fromarray(noise_images(1)[0]).save(image)
+    plain = load_detector(checkpoint, BackboneChoice(weights=weights), Overrides())
+    named = Published(plain.backbone.eval(), plain.method.eval())
+    published = open_published(checkpoint, weights)
+    answers, seen = [], []
+    for model in (named, published):
+        with Operators() as operators:
+            answers.append(model(image))
+        seen.append(operators)
+    assert abs(answers[0][0] - answers[1][0]) <= 1e-6
+    np.testing.assert_allclose(answers[1][1], answers[0][1], rtol=0, atol=1e-6)
+    tokens = published.backbone.text.context_length
+    assert "aten::_native_multi_head_attention" in seen[0].names
+    assert any(shape[0] == tokens for shape in seen[0].products)
+    assert "aten::_native_multi_head_attention" not in seen[1].names
+    assert not any(shape[0] == tokens for shape in seen[1].products)
 
 
 def test_what_a_chip_allows_is_no_less_than_one_thread_times_their_number() -> None:
