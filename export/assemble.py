@@ -22,6 +22,7 @@ from vipx.export.int8.bundling import Int8Export
 from vipx.export.int8.request import Int8Plan, Int8Request, plan_of
 from vipx.export.model_card import model_card
 from vipx.export.onnx_file import ENCODER, OPSET, write_graph
+from vipx.export.onnxruntime_form import write_onnxruntime_form
 from vipx.export.parity import GraphFiles, parity_record
 from vipx.export.tail import Tail, write_tail
 from vipx.folders import whole_folder
@@ -200,8 +201,9 @@ class _Graphs:
             if precision == "fp16":
                 encoder.halve()
             write_graph(encoder, (torch.from_numpy(images[:2]),), ENCODER, file)
+            own = write_onnxruntime_form(file, heads=encoder.heads) if precision == "fp32" else None
             report(f"parity gate ({precision})")
-            judged.append(parity_record(self._files(file), precision, images, reference))
+            judged.append(self._judged(file, own, precision, images, reference))
         return judged
 
     def write_int8(
@@ -215,9 +217,21 @@ class _Graphs:
         work = Int8Export(self.detector, self.options.camera, plan)
         standard, own = work.write(self.folder / _ENCODER_FILES["int8"], images, report)
         report("parity gate (int8)")
-        parity_record(self._files(own), "int8", images, reference)
-        record = parity_record(self._files(standard), "int8", images, reference)
+        record = self._judged(standard, own, "int8", images, reference)
         return record, work.drift(self._files(standard), report)
+
+    def _judged(
+        self,
+        standard: Path,
+        own: Path | None,
+        precision: Precision,
+        images: UInt8[ndarray, "batch height width 3"],
+        reference: Prediction,
+    ) -> ParityRecord:
+        """Judge an encoder, and ONNX Runtime's form where there is one; gives the standard one's record."""
+        if own is not None:
+            parity_record(self._files(own), precision, images, reference)
+        return parity_record(self._files(standard), precision, images, reference)
 
     def _files(self, encoder: Path) -> GraphFiles:
         return GraphFiles(encoder, self.folder / self.tail.texts, self.folder / self.tail.heads)

@@ -45,6 +45,13 @@ class Encoder(nn.Module):
         """Type of the residual stream: float32, or float16 once `halve` was called."""
         return self.class_projection.weight.dtype
 
+    @property
+    def heads(self) -> int:
+        """Heads of every attention."""
+        first = self.blocks[0]
+        assert isinstance(first, Block)
+        return first.heads
+
     def halve(self) -> "Encoder":
         """Compute the blocks and projections in float16; norms and the patch embedding stay float32.
 

@@ -1,10 +1,10 @@
-"""Writes the INT8 encoder once more, in ONNX Runtime's own operators for the CPU; the same integers and scales.
+"""Writes an encoder once more, in ONNX Runtime's own operators for the CPU; the same numbers and weights.
 
-Its optimiser leaves three things of the standard graph undone: where three products read one input they stay
-float32, the bias behind an integer product stays a pass of its own, and attention is three operators that take
-the logits of all heads through memory. Here a product is `MatMulIntegerToFloat` with its bias, and attention
-`MultiHeadAttention`. Activations are uint8 around 128 in place of int8 around 0, which gives the same integers
-after subtraction: the CPU's kernels multiply unsigned by signed.
+Its optimiser leaves things of the standard graph undone. Attention is several operators that take the logits of
+all heads through memory: here it is `MultiHeadAttention`. In INT8, three products that read one input stay
+float32, and the bias behind an integer product stays a pass of its own: here a product is
+`MatMulIntegerToFloat` with its bias. Activations are uint8 around 128 in place of int8 around 0, which gives
+the same integers after subtraction: the CPU's kernels multiply unsigned by signed.
 """
 
 from collections import defaultdict
@@ -34,10 +34,10 @@ _ATTENTION = [
 
 
 def write_onnxruntime_form(path: Path, *, heads: int) -> Path:
-    """Write ONNX Runtime's form of an INT8 graph beside it; large weights stay in the standard graph's file.
+    """Write ONNX Runtime's form of an encoder beside it; large weights stay in the standard graph's file.
 
     Args:
-        path: What `write_int8_graph` wrote.
+        path: An encoder in float32 or INT8, as the exporter wrote it.
         heads: Of every attention.
 
     Raises:
@@ -58,7 +58,7 @@ def rewrite(model: ModelProto, *, heads: int) -> None:
             graph.replace_product(node)
         if node.op_type == "Softmax":
             graph.replace_attention(node, heads)
-    graph.put_back()
+    graph.put_back(offset=any(graph.is_rounded(name) for name in graph.makers))
     model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
 
 
@@ -115,13 +115,13 @@ class _Graph:
         inner = [logits, softmax, mix, *transposed, *split, back]
         kinds = [node.op_type for node in [*inner, merged]]
         if kinds != _ATTENTION:
-            raise GateError(f"int8: an attention of unknown form: {kinds}")
+            raise GateError(f"the encoder has an attention of unknown form: {kinds}")
         self._remove(inner)
         projections = [node.input[0] for node in split]
         self._add("MultiHeadAttention", projections, merged.output[0], heads)
 
-    def put_back(self) -> None:
-        """Write the new nodes and constants into the message."""
+    def put_back(self, *, offset: bool) -> None:
+        """Write the new nodes and constants into the message; the integers' middle only where there are any."""
         nodes = [
             self.added.get(node.output[0], node)
             for node in self.proto.node
@@ -129,11 +129,12 @@ class _Graph:
         ]
         used = {name for node in nodes for name in node.input}
         constants = [c for c in self.proto.initializer if c.name in used and c.name != ZERO]
-        offset = numpy_helper.from_array(np.array(128, np.uint8), _OFFSET)
+        if offset:
+            constants.append(numpy_helper.from_array(np.array(128, np.uint8), _OFFSET))
         shapes = [info for info in self.proto.value_info if info.name in used - self.removed]
         del self.proto.node[:], self.proto.initializer[:], self.proto.value_info[:]
         self.proto.node.extend(nodes)
-        self.proto.initializer.extend([*constants, offset])
+        self.proto.initializer.extend(constants)
         self.proto.value_info.extend(s for s in shapes if not s.name.endswith(".int8"))
 
     def _bias_of(self, product: NodeProto) -> NodeProto | None:

@@ -13,10 +13,9 @@ from vipx.export.detector import Detector, records
 from vipx.export.encoder import Encoder
 from vipx.export.int8.collection import collect_ranges, smooth
 from vipx.export.int8.drift import Answers, drift_record
-from vipx.export.int8.observation import blocks_of
-from vipx.export.int8.onnxruntime_form import write_onnxruntime_form
 from vipx.export.int8.qdq import write_int8_graph
 from vipx.export.int8.request import Int8Plan, Pictures
+from vipx.export.onnxruntime_form import write_onnxruntime_form
 from vipx.export.parity import Chain, GraphFiles
 from vipx.images import resize_image
 from vipx.manifest import DriftRecord
@@ -56,8 +55,7 @@ class Int8Export:
         report(f"{file.name} (int8)")
         encoder = smooth(Encoder(self.detector.backbone, self.camera), ranges, self.identity)
         write_int8_graph(encoder, ranges, (torch.from_numpy(samples[:2]),), file)
-        heads = next(blocks_of(encoder)).heads
-        return file, write_onnxruntime_form(file, heads=heads)
+        return file, write_onnxruntime_form(file, heads=encoder.heads)
 
     def drift(self, files: GraphFiles, report: Report) -> DriftRecord | None:
         """Compare with the unfolded model on the pictures that were held out; None where there are none.
