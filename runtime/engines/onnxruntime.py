@@ -193,6 +193,9 @@ def _settings(runtime: ModuleType, threads: int | None) -> "onnxruntime.SessionO
     # Threads that spin after their work take the cores from the next graph's, and from the server's other
     # process: with them the demo took twice as long on two cores (docs/benchmarks/).
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Work is dealt in smaller and smaller blocks, so that no thread waits long for one that was held up: 3 %
+    # of large encoders on two quiet cores, nothing of small ones (docs/benchmarks/).
+    settings.add_session_config_entry("session.dynamic_block_base", "4")
     if threads is not None:
         settings.intra_op_num_threads = threads
     return settings
