@@ -64,7 +64,7 @@ class TwoClassFold(Fold[Vip2ClipConfig, FoldedScoring]):
     1. `softmax(c/τ)_a = sigmoid((c_a - c_n)/τ) = sigmoid(d/τ)`.
     2. The map `(p_a + 1 - p_n)/2 = p_a`, since the two sum to 1.
     3. p_a rises with d, so the k patches of largest p_a are those of largest d: the k largest *values* of d
-       suffice, and ranking by d does not suffer where p saturates.
+       suffice. Where p rounds to 1 in several patches, d still tells them apart; `utpa` ranks by it, too.
     4. The mean of cosine pairs over k patches and all layers, then softmax, is `sigmoid(mean(d)/τ)`.
 
     For the paper's image score the mean of the k features is needed: they are those whose d reaches the k-th

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vipx.errors import UsageError
-from vipx.training.methods.scoring import ABNORMAL, Alignment, alignment_from_cosines
+from vipx.training.methods.scoring import ABNORMAL, NORMAL, Alignment, alignment_from_cosines
 from vipx.training.methods.vip2clip.configuration import Vip2ClipConfig
 
 
@@ -27,14 +27,18 @@ def image_logits(
 ) -> Float[Tensor, "batch groups 2"]:
     """Pool the most anomalous patches into logits, already divided by the temperature.
 
-    One group for the published code, one for each layer for the paper (methods/vip2clip.md 1.5, D6).
+    One group for the published code, one for each layer for the paper (methods/vip2clip.md 1.5, D6). The most
+    anomalous are those of the largest margin between the two cosines. The published code ranks by the
+    probability, which is the same order until several patches of a layer round to one float32 near 1: among
+    those it takes any, and its score depends on the device.
     """
     count = alignment.cosines.shape[2]
     if config.top_k > count:
         raise UsageError(
             f"top-k {config.top_k} exceeds the {count} patches of an image; choose less"
         )
-    top = alignment.probabilities[..., ABNORMAL].topk(config.top_k, dim=-1).indices
+    margins = alignment.cosines[..., ABNORMAL] - alignment.cosines[..., NORMAL]
+    top = margins.topk(config.top_k, dim=-1).indices
     if config.image_score == "official":
         index = top[..., None].expand(-1, -1, -1, 2)
         pooled = alignment.cosines.gather(2, index).mean(dim=(1, 2))  # (batch, 2)
