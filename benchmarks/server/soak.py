@@ -4,7 +4,8 @@
     python -m benchmarks.server.soak http://127.0.0.1:8000 picture.png --pid PID --minutes 30 --rate 20
 
 `--rate` is yours to choose: 60 % of what `python -m benchmarks.server.load` found. Memory and descriptors are
-those of the process and of all its children together; the slope is a straight line fitted behind the warm-up.
+those of the process and of all its children together, and memory is also told of each; the slope is a straight
+line fitted behind the warm-up. `--samples FILE` keeps every sample as a line of JSON.
 Descriptors include the connections under way at a sample, so they are also counted at rest, before and behind.
 """
 
@@ -13,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -35,11 +36,16 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Resident bytes and open descriptors at a moment."""
+    """Resident bytes of each process, the server's first, and open descriptors of all at a moment."""
 
     seconds: float
-    resident: int
+    processes: tuple[int, ...]
     descriptors: int
+
+    @property
+    def resident(self) -> int:
+        """Give the bytes of all processes."""
+        return sum(self.processes)
 
 
 def family(pid: int) -> list[int]:
@@ -53,22 +59,21 @@ def family(pid: int) -> list[int]:
 
 def measure(pid: int, seconds: float) -> Sample:
     """Add up what the processes hold; Linux alone."""
-    resident = descriptors = 0
+    processes, descriptors = [], 0
     for one in family(pid):
         try:
             pages = int(Path(f"/proc/{one}/statm").read_text().split()[1])
             descriptors += sum(1 for _ in Path(f"/proc/{one}/fd").iterdir())
         except FileNotFoundError:  # it ended meanwhile
             continue
-        resident += 4096 * pages
-    return Sample(seconds, resident, descriptors)
+        processes.append(4096 * pages)
+    return Sample(seconds, tuple(processes), descriptors)
 
 
-def slope_per_hour(samples: list[Sample]) -> float:
+def slope_per_hour(seconds: list[float], resident: list[int]) -> float:
     """Fit megabytes over hours."""
-    hours = [sample.seconds / 3600 for sample in samples]
-    megabytes = [sample.resident / _MEGABYTE for sample in samples]
-    return float(np.polyfit(hours, megabytes, 1)[0])
+    hours = [one / 3600 for one in seconds]
+    return float(np.polyfit(hours, [one / _MEGABYTE for one in resident], 1)[0])
 
 
 def ask(url: str, picture: bytes, answers: Answers) -> None:
@@ -95,7 +100,16 @@ def ask(url: str, picture: bytes, answers: Answers) -> None:
     "--warm-up", type=click.FloatRange(min=0.0), default=3.0, show_default=True, help="Minutes."
 )
 @click.option("--rate", type=click.FloatRange(min=0.1), default=10.0, show_default=True)
-def main(url: str, picture: Path, pid: int, minutes: float, warm_up: float, rate: float) -> None:
+@click.option("--samples", "kept", type=click.Path(path_type=Path), help="File for all samples.")
+def main(
+    url: str,
+    picture: Path,
+    pid: int,
+    minutes: float,
+    warm_up: float,
+    rate: float,
+    kept: Path | None,
+) -> None:
     """Send pictures at a steady rate and tell what the server held."""
     data, answers, samples = picture.read_bytes(), Answers(), []
     before = measure(pid, 0.0).descriptors
@@ -111,6 +125,8 @@ def main(url: str, picture: Path, pid: int, minutes: float, warm_up: float, rate
             else:
                 time.sleep(0.5 / rate)
     time.sleep(_REST_S)
+    if kept is not None:
+        kept.write_text("".join(f"{json.dumps(asdict(sample))}\n" for sample in samples))
     at_rest = [before, measure(pid, 0.0).descriptors]
     warm = [sample for sample in samples if sample.seconds >= 60 * warm_up]
     click.echo(json.dumps(_summary(answers, warm, minutes) | {"descriptors at rest": at_rest}))
@@ -120,6 +136,10 @@ def main(url: str, picture: Path, pid: int, minutes: float, warm_up: float, rate
 
 def _summary(answers: Answers, warm: list[Sample], minutes: float) -> dict[str, object]:
     descriptors = [sample.descriptors for sample in warm]
+    seconds = [sample.seconds for sample in warm]
+    # A child that was replaced, or that a sample missed, has no line of its own.
+    whole = len({len(sample.processes) for sample in warm}) == 1
+    each = zip(*(sample.processes for sample in warm), strict=True) if whole else ()
     return {
         "minutes": minutes,
         "answers": len(answers.waits_ms),
@@ -128,9 +148,16 @@ def _summary(answers: Answers, warm: list[Sample], minutes: float) -> dict[str, 
         "wait, median ms": round(median(answers.waits_ms), 1),
         "wait, p99 ms": round(quantiles(answers.waits_ms, n=100)[98], 1),
         "memory, MB": round(warm[-1].resident / _MEGABYTE, 1) if warm else None,
-        "slope, MB/h": round(slope_per_hour(warm), 2) if len(warm) > 1 else None,
+        "slope, MB/h": _slope(seconds, [sample.resident for sample in warm]),
+        "of each process: MB, slope": [
+            [round(one[-1] / _MEGABYTE, 1), _slope(seconds, list(one))] for one in each
+        ],
         "descriptors": [min(descriptors), max(descriptors)] if descriptors else None,
     }
+
+
+def _slope(seconds: list[float], resident: list[int]) -> float | None:
+    return round(slope_per_hour(seconds, resident), 2) if len(seconds) > 1 else None
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from vipx.commands.client import client
 from vipx.commands.serve_local import serve_local
 from vipx.console import VipxGroup
 from vipx.runtime.server.app.safety.passwords import is_password
+from vipx.runtime.server.heap import ENGINE, FRONT, glibc
 
 BUNDLE = Path(__file__).parents[2] / "vipx" / "demo" / "bundle.vipx"
 PROGRAM = """
@@ -216,6 +218,35 @@ def test_a_whole_run_from_start_to_sigterm(tmp_path: Path) -> None:
         rows = [json.loads(line) for line in result.stdout.splitlines()]
         assert any(row["stored"] for row in rows)  # all of them, where the disk answers in time
         assert {row["verdict"] for row in rows} <= {"OK", "NG"}
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(15) == 0
+
+
+def heaps_of_threads(process: int) -> int:
+    """Count glibc's heaps beside the main one: 64 MiB of addresses at a multiple of that, begun to be used."""
+    size, found = 64 * 2**20, 0
+    rows = [line.split() for line in Path(f"/proc/{process}/maps").read_text().splitlines()]
+    spans = [(*(int(edge, 16) for edge in row[0].split("-")), row[1], len(row)) for row in rows]
+    for (start, used, mode, fields), (end_of_used, end, rest, _) in pairwise(spans):
+        at_place = start % size == 0 and used == end_of_used and end - start == size
+        found += at_place and (mode, rest, fields) == ("rw-p", "---p", 5)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(glibc() is None, reason="the C library is not glibc")
+def test_both_processes_keep_to_the_heaps_that_they_were_given(tmp_path: Path) -> None:
+    """Each thread that decodes or stores a picture would otherwise take one of its own, when it first does."""
+    from benchmarks.server.load import Load, run
+    from benchmarks.server.soak import family
+
+    picture = next((BUNDLE / "goldens").glob("*.png")).read_bytes()
+    with process(tmp_path) as (server, url):
+        run(Load(url, "/v1/inspect", picture, {"Content-Type": "image/png"}, 8, 1.5))
+        front, engine = family(server.pid)
+        assert heaps_of_threads(front) <= FRONT.heaps - 1
+        assert heaps_of_threads(engine) == ENGINE.heaps - 1 == 0
+        assert len(list(Path(f"/proc/{engine}/task").iterdir())) > 4
         server.send_signal(signal.SIGTERM)
         assert server.wait(15) == 0
 

@@ -146,6 +146,7 @@ def serve_local(
     with needs("cpu,serve"):
         import asyncio
 
+        from vipx.runtime.server.heap import FRONT, bound_heap
         from vipx.runtime.server.running import LineServer, run_until_told
         from vipx.runtime.server.work.settings import Bounds, WorkSettings
     loaded = _recipes(bundle, recipes, threshold, review)
@@ -167,6 +168,7 @@ def serve_local(
         peers=line.peers,
     )
     _tell_what_is_open(server)
+    bound_heap(FRONT)
     asyncio.run(run_until_told(server, lambda url, engine: _tell_ready(url, engine, as_json)))
 
 

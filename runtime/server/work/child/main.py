@@ -17,6 +17,7 @@ import numpy as np
 
 from vipx.errors import EngineError, VipxError, short_reason
 from vipx.runtime.engines.engine import EngineRun
+from vipx.runtime.server.heap import ENGINE, bound_heap, fill_heap
 from vipx.runtime.server.work.channel.line import Line
 from vipx.runtime.server.work.channel.messages import (
     Answer,
@@ -156,6 +157,7 @@ class Child:
 def main(control: int, memory: int, slots: int) -> None:
     """Serve on a connected socket and on shared memory, both given as descriptors; never returns."""
     _live_and_die_with_the_server()
+    bound_heap(ENGINE)
     line = Line(socket.socket(fileno=control))
     _or_die(line, lambda: _serve(line, memory, slots))
     os._exit(0)
@@ -168,6 +170,7 @@ def _serve(line: Line, memory: int, slots: int) -> None:
     Thread(target=_beat, args=(line, oldest), daemon=True).start()
     child = Child(line, Slots(slots, start.slot_bytes, memory), start)
     oldest.append(child.preparation.oldest_s)
+    fill_heap(ENGINE)
     child.announce()
     child.listen()
 

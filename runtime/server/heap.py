@@ -1,0 +1,76 @@
+"""How the C library keeps a process's memory: in few heaps, of a size that does not creep.
+
+glibc gives up to eight heaps to each core's threads, and after the first large buffer that is freed it takes
+such buffers from a heap as well, whose end one small piece holds up. A server whose threads take a picture each
+then grows by steps for hours without keeping anything, each time that more of them are at work than before.
+"""
+
+import ctypes
+import platform
+from dataclasses import dataclass
+from typing import Any, Final
+
+MEBIBYTE: Final = 2**20
+# malloc.h
+_M_TRIM_THRESHOLD: Final = -1
+_M_TOP_PAD: Final = -2
+_M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
+
+
+@dataclass(frozen=True, slots=True)
+class HeapBounds:
+    """What malloc may do.
+
+    Attributes:
+        heaps: Most heaps that threads share.
+        large: Buffers from so many bytes on come from the system and go back to it when they are freed; at most
+            32 MiB.
+        spare: Most free bytes at a heap's end; where there are more, they are given back but for `kept`.
+        kept: See `spare`.
+    """
+
+    heaps: int
+    large: int
+    spare: int
+    kept: int
+
+
+# The front passes pictures on: they come and go, and a page of memory costs it little beside the network.
+FRONT: Final = HeapBounds(heaps=2, large=MEBIBYTE // 4, spare=MEBIBYTE, kept=MEBIBYTE // 8)
+# The engine's process decodes them: fresh pages for several buffers of each picture would cost it milliseconds.
+ENGINE: Final = HeapBounds(heaps=1, large=32 * MEBIBYTE, spare=48 * MEBIBYTE, kept=31 * MEBIBYTE)
+
+
+def bound_heap(bounds: HeapBounds) -> bool:
+    """Bound this process's malloc from here on; say whether it was done.
+
+    It cannot be taken back, so it belongs at the start of a program. C libraries other than glibc are left as
+    they are.
+    """
+    library = glibc()
+    if library is None:
+        return False
+    wanted = (
+        (_M_ARENA_MAX, bounds.heaps),
+        (_M_MMAP_THRESHOLD, bounds.large),
+        (_M_TRIM_THRESHOLD, bounds.spare),
+        (_M_TOP_PAD, bounds.kept),
+    )
+    return all([library.mallopt(name, value) == 1 for name, value in wanted])
+
+
+def fill_heap(bounds: HeapBounds) -> None:
+    """Have from now on what a heap may keep, so that it does not grow to it in the course of time."""
+    library = glibc()
+    if library is not None:
+        library.malloc.argtypes, library.malloc.restype = (ctypes.c_size_t,), ctypes.c_void_p
+        library.free.argtypes = (ctypes.c_void_p,)
+        if block := library.malloc(bounds.kept):
+            ctypes.memset(block, 0xFF, bounds.kept)  # pages come where something is written
+            library.free(block)
+
+
+def glibc() -> Any:  # noqa: ANN401 - ctypes has no types
+    """Give the C library of this process if it is glibc; None for any other."""
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None

@@ -1,0 +1,106 @@
+"""The server's processes keep few heaps, whatever their threads do, and no more memory than was meant."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vipx.runtime.server import heap
+from vipx.runtime.server.heap import ENGINE, FRONT, HeapBounds
+
+glibc = pytest.mark.skipif(heap.glibc() is None, reason="the C library is not glibc")
+# In a process of its own: what is set cannot be taken back. Threads that all live at once and take memory from
+# malloc itself; then buffers as large as pictures, taken and freed.
+PROGRAM = """
+import ctypes, json, sys, threading
+from pathlib import Path
+from vipx.runtime.server import heap
+
+MEBIBYTE = heap.MEBIBYTE
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+libc.free.argtypes = (ctypes.c_void_p,)
+libc.fdopen.restype, libc.fdopen.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_char_p)
+libc.malloc_info.argtypes = (ctypes.c_int, ctypes.c_void_p)
+
+def resident():
+    pages = Path("/proc/self/statm").read_text().split()
+    return (int(pages[1]) - int(pages[2])) * 4096
+
+def large(size):
+    block = libc.malloc(size)
+    ctypes.memset(block, 1, size)
+    return block
+
+def work():
+    together.wait()
+    for _ in range(50):
+        libc.free(libc.malloc(4096))
+    together.wait()
+
+if fields := json.loads(sys.argv[1]):
+    bounds = heap.HeapBounds(**fields)
+    assert heap.bound_heap(bounds)
+    if sys.argv[2] == "filled":
+        heap.fill_heap(bounds)
+together = threading.Barrier(8)
+threads = [threading.Thread(target=work) for _ in range(8)]
+for one in threads: one.start()
+for one in threads: one.join()
+libc.free(large(20 * MEBIBYTE))  # unless it is told not to, malloc now takes such buffers from the heap
+before, tops, kept = resident(), [], []
+for count in (1, 15, 60):
+    blocks = [large(2 * MEBIBYTE) for _ in range(count)]
+    tops.append(resident())
+    for block in blocks: libc.free(block)
+    kept.append(resident() - before)
+
+path = Path(sys.argv[3])
+with path.open("wb") as file:
+    stream = libc.fdopen(file.fileno(), b"w")
+    assert libc.malloc_info(0, stream) == 0
+    libc.fflush(ctypes.c_void_p(stream))
+heaps = path.read_text().count("<heap nr")
+print(json.dumps({"heaps": heaps, "most": tops[1] - before, "between": kept[1], "kept": kept[2]}))
+"""
+
+
+def told(tmp_path: Path, bounds: HeapBounds | None, *, filled: bool = False) -> dict[str, int]:
+    fields = {} if bounds is None else {name: getattr(bounds, name) for name in bounds.__slots__}
+    given = [json.dumps(fields), "filled" if filled else "", str(tmp_path / "heaps.xml")]
+    command = [sys.executable, "-c", PROGRAM, *given]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return dict(json.loads(output))
+
+
+@glibc
+def test_left_alone_there_are_many_heaps_that_keep_what_was_freed(tmp_path: Path) -> None:
+    found = told(tmp_path, None)
+    assert found["heaps"] > 2
+    assert found["between"] > 20 * heap.MEBIBYTE
+
+
+@glibc
+def test_the_front_has_two_heaps_and_gives_large_buffers_back(tmp_path: Path) -> None:
+    found = told(tmp_path, FRONT)
+    assert found["heaps"] <= FRONT.heaps
+    assert found["most"] > 29 * heap.MEBIBYTE
+    assert max(found["between"], found["kept"]) < 2 * heap.MEBIBYTE
+
+
+@glibc
+def test_the_engines_process_has_one_heap_of_a_size_that_it_keeps(tmp_path: Path) -> None:
+    """30 MiB at once are no more than it was filled with; of 120 it gives back what it does not keep."""
+    found = told(tmp_path, ENGINE, filled=True)
+    assert found["heaps"] == ENGINE.heaps == 1
+    assert found["most"] < 2 * heap.MEBIBYTE
+    assert abs(found["kept"]) < 2 * heap.MEBIBYTE
+    assert told(tmp_path, ENGINE)["most"] > 8 * heap.MEBIBYTE  # 20 of the 30 MiB were there before
+
+
+def test_another_c_library_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heap, "glibc", lambda: None)
+    assert not heap.bound_heap(FRONT)
+    heap.fill_heap(FRONT)
