@@ -8,6 +8,8 @@ UV := .venv-tools/bin/uv
 DEV := .venv/made
 DEMO := .venv-demo/made
 BIN := .venv/bin
+# Two processes, each with the tests of whole files and one thread.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 INSTALL := $(UV) pip install --quiet --constraints constraints.txt --build-constraints constraints.txt
 
 export UV_PYTHON_DOWNLOADS := never
@@ -25,7 +27,7 @@ demo: $(DEMO) ## inspect the built-in demo images, in an environment of their ow
 	.venv-demo/bin/vipx demo --output out/vipx-demo.html
 
 test: test-quick ## every test that needs no GPU
-	$(BIN)/python -m pytest -m "slow and not gpu"
+	$(PYTEST) -m "slow and not gpu"
 
 check: check-format check-lint check-types check-layers test-quick ## format, lint, types, layers, quick tests
 
@@ -42,7 +44,7 @@ check-layers: $(DEV)
 	$(BIN)/lint-imports
 
 test-quick: $(DEV) ## the tests of a few seconds each or less
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile
+	$(PYTEST) -m "not slow and not gpu"
 
 test-gpu: $(DEV) ## the tests that need an NVIDIA GPU
 	$(BIN)/python -m pytest -m gpu

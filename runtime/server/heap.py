@@ -36,9 +36,9 @@ class HeapBounds:
     kept: int
 
 
-# The front passes pictures on: they come and go, and a page of memory costs it little beside the network.
-FRONT: Final = HeapBounds(heaps=2, large=MEBIBYTE // 4, spare=MEBIBYTE, kept=MEBIBYTE // 8)
-# The engine's process decodes them: fresh pages for several buffers of each picture would cost it milliseconds.
+# Buffers up to 32 MiB come from the heaps: with fresh pages from the system for each that is larger than 256 KiB
+# a raw frame of 518 px, which the front copies several times, took it 3 ms longer.
+FRONT: Final = HeapBounds(heaps=2, large=32 * MEBIBYTE, spare=8 * MEBIBYTE, kept=4 * MEBIBYTE)
 ENGINE: Final = HeapBounds(heaps=1, large=32 * MEBIBYTE, spare=48 * MEBIBYTE, kept=31 * MEBIBYTE)
 
 
