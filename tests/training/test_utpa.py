@@ -1,4 +1,4 @@
-"""The patches that make an image's score are those of the largest margin, also where they round to 1."""
+"""The patches that make an image's score are those of the largest margin, also where all round to 1."""
 
 import pytest
 import torch
