@@ -226,10 +226,12 @@ def heaps_of_threads(process: int) -> int:
     """Count glibc's heaps beside the main one: 64 MiB of addresses at a multiple of that, begun to be used."""
     size, found = 64 * 2**20, 0
     rows = [line.split() for line in Path(f"/proc/{process}/maps").read_text().splitlines()]
-    spans = [(*(int(edge, 16) for edge in row[0].split("-")), row[1], len(row)) for row in rows]
-    for (start, used, mode, fields), (end_of_used, end, rest, _) in pairwise(spans):
-        at_place = start % size == 0 and used == end_of_used and end - start == size
-        found += at_place and (mode, rest, fields) == ("rw-p", "---p", 5)
+    for (used, *first), (rest, *second) in pairwise(rows):
+        start, end_of_used = (int(edge, 16) for edge in used.split("-"))
+        next_start, end = (int(edge, 16) for edge in rest.split("-"))
+        at_place = start % size == 0 and end_of_used == next_start and end - start == size
+        plain = len(first) == len(second) == 4  # neither is a file's
+        found += at_place and plain and (first[0], second[0]) == ("rw-p", "---p")
     return found
 
 
