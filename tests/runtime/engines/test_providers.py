@@ -132,7 +132,8 @@ def test_the_plug_in_is_registered_once_and_runs_every_graph(
     told = engine.description
     assert (told.device, told.detail) == ("cuda", {"provider": "tensorrt-rtx 0.5.0"})
     expected = open_with_cpu(model).run(images(model)).arrays["score"]
-    assert np.array_equal(engine.run(images(model)).arrays["score"], expected)
+    # The CPU's own form of the encoder sums in another order.
+    np.testing.assert_allclose(engine.run(images(model)).arrays["score"], expected, atol=1e-6)
 
 
 def open_with_cpu(model: Model) -> Any:
