@@ -39,7 +39,7 @@ class HeapBounds:
 # Buffers up to 32 MiB come from the heaps: with fresh pages from the system for each of more than 256 KiB, a
 # raw frame of 518 px, which the front copies several times, took 3 ms longer.
 FRONT: Final = HeapBounds(heaps=2, large=32 * MEBIBYTE, spare=8 * MEBIBYTE, kept=4 * MEBIBYTE)
-ENGINE: Final = HeapBounds(heaps=1, large=32 * MEBIBYTE, spare=48 * MEBIBYTE, kept=31 * MEBIBYTE)
+ENGINE: Final = HeapBounds(heaps=1, large=32 * MEBIBYTE, spare=36 * MEBIBYTE, kept=31 * MEBIBYTE)
 
 
 def bound_heap(bounds: HeapBounds) -> bool:
