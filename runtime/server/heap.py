@@ -10,7 +10,8 @@ import platform
 from dataclasses import dataclass
 from typing import Any, Final
 
-MEBIBYTE: Final = 2**20
+from vipx.runtime.server.settings import MEBIBYTE
+
 # malloc.h
 _M_TRIM_THRESHOLD: Final = -1
 _M_TOP_PAD: Final = -2

@@ -9,6 +9,7 @@ import pytest
 
 from vipx.runtime.server import heap
 from vipx.runtime.server.heap import ENGINE, FRONT, HeapBounds
+from vipx.runtime.server.settings import MEBIBYTE
 
 glibc = pytest.mark.skipif(heap.glibc() is None, reason="the C library is not glibc")
 # In a process of its own: what is set cannot be taken back. Threads that all live at once and take memory from
@@ -17,8 +18,8 @@ PROGRAM = """
 import ctypes, json, sys, threading
 from pathlib import Path
 from vipx.runtime.server import heap
+from vipx.runtime.server.settings import MEBIBYTE
 
-MEBIBYTE = heap.MEBIBYTE
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
 libc.free.argtypes = (ctypes.c_void_p,)
@@ -79,15 +80,15 @@ def told(tmp_path: Path, bounds: HeapBounds | None, *, filled: bool = False) -> 
 def test_left_alone_there_are_many_heaps_that_keep_what_was_freed(tmp_path: Path) -> None:
     found = told(tmp_path, None)
     assert found["heaps"] > 2
-    assert found["between"] > 20 * heap.MEBIBYTE
+    assert found["between"] > 20 * MEBIBYTE
 
 
 @glibc
 def test_the_front_has_two_heaps_and_gives_back_what_it_does_not_keep(tmp_path: Path) -> None:
     found = told(tmp_path, FRONT)
     assert found["heaps"] <= FRONT.heaps
-    assert found["most"] > 20 * heap.MEBIBYTE
-    assert max(found["between"], found["kept"]) < FRONT.spare + heap.MEBIBYTE
+    assert found["most"] > 20 * MEBIBYTE
+    assert max(found["between"], found["kept"]) < FRONT.spare + MEBIBYTE
 
 
 @glibc
@@ -95,9 +96,9 @@ def test_the_engines_process_has_one_heap_of_a_size_that_it_keeps(tmp_path: Path
     """30 MiB at once are no more than it was filled with; of 120 it gives back what it does not keep."""
     found = told(tmp_path, ENGINE, filled=True)
     assert found["heaps"] == ENGINE.heaps == 1
-    assert found["most"] < 2 * heap.MEBIBYTE
-    assert abs(found["kept"]) < 2 * heap.MEBIBYTE
-    assert told(tmp_path, ENGINE)["most"] > 8 * heap.MEBIBYTE  # 20 of the 30 MiB were there before
+    assert found["most"] < 2 * MEBIBYTE
+    assert abs(found["kept"]) < 2 * MEBIBYTE
+    assert told(tmp_path, ENGINE)["most"] > 8 * MEBIBYTE  # 20 of the 30 MiB were there before
 
 
 def test_another_c_library_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
