@@ -107,8 +107,10 @@ class Dispatcher:
         except (DeliveryError, ResourceError) as error:
             self._alarm = str(error)
         else:
-            self._alarm, self._wait_s = None, _FIRST_PAUSE_S
+            self._alarm = None
         finally:
+            if done or self._alarm is None:
+                self._wait_s = _FIRST_PAUSE_S
             await self._forget(done)
         return len(done)
 

@@ -46,6 +46,13 @@ class Numbers:
         connection.execute("UPDATE numbers SET value = ? WHERE name = 'seq'", (wanted,))
         self._reserved = wanted
 
+    def stir(self, connection: sqlite3.Connection) -> None:
+        """Change the reservation by the least, to see whether the database can be written.
+
+        It rises, as a smaller one could be given twice; the same one SQLite would not write at all.
+        """
+        connection.execute("UPDATE numbers SET value = value + 1 WHERE name = 'seq'")
+
     def release(self, connection: sqlite3.Connection) -> None:
         """Give back what was reserved and not used, so that a restart in peace skips nothing."""
         with self._lock:

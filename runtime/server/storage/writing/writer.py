@@ -186,8 +186,10 @@ class Writer:
             pictures.undo()
             raise
 
-    def _rehearse(self) -> None:
-        """Write a refused result's pictures again, and remove them: a sound database proves nothing of them."""
+    def _rehearse(self, connection: sqlite3.Connection) -> None:
+        """Write a row, and a refused result's pictures again to remove them: what can be read proves nothing."""
+        with _transaction(connection):
+            self.numbers.stir(connection)
         if self._refused is None:
             return
         pictures = PictureBatch(self._settings.folder, self._pool)
@@ -242,8 +244,10 @@ class Writer:
             if not sweep_step(connection, self._settings):
                 self._sweep_at = now + self._settings.sweep_s
             self.numbers.reserve(connection)
-            self._rehearse()
-            self.alarm = shortage(self._settings, self._measure)
+            short = shortage(self._settings, self._measure)
+            if self.alarm is not None and short is None:
+                self._rehearse(connection)
+            self.alarm = short
         except _FAULTS as error:
             self._fail(error)
         if self.alarm is not None:

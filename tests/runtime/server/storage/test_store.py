@@ -26,6 +26,7 @@ from vipx.runtime.server.storage.changes import (
 )
 from vipx.runtime.server.storage.reader import Filter
 from vipx.runtime.server.storage.record import Receipt, Record, UlidSource, is_result_id
+from vipx.runtime.server.storage.settings import StorageSettings
 from vipx.runtime.server.storage.store import StorageStoppedError, Store
 from vipx.runtime.server.storage.writing import writer
 from vipx.runtime.server.storage.writing.disk import DiskSpace
@@ -167,7 +168,25 @@ def test_a_line_that_must_trace_every_part_is_told_that_it_cannot(tmp_path: Path
     with_store(tmp_path, use, on_error="stop", measure=lambda _: DiskSpace(10**12, 0))
 
 
-def test_a_database_that_another_program_locks_heals_when_it_lets_go(tmp_path: Path) -> None:
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Has the store look all the time whether a fault has healed, and counts its looks."""
+    seen: list[int] = []
+    sweep_step = writer.sweep_step
+
+    def counted(connection: sqlite3.Connection, given_settings: StorageSettings) -> bool:
+        seen.append(1)
+        return sweep_step(connection, given_settings)
+
+    monkeypatch.setattr(writer, "_RETRY_S", 0.01)
+    monkeypatch.setattr(writer, "_TICK_S", 0.01)
+    monkeypatch.setattr(writer, "sweep_step", counted)
+    return seen
+
+
+def test_a_database_that_another_program_locks_is_an_alarm_until_it_lets_go(
+    tmp_path: Path, looks: list[int]
+) -> None:
     async def use(store: Store) -> None:
         assert (await store.append(record())).stored
         other = sqlite3.connect(tmp_path / "results.sqlite", isolation_level=None)
@@ -177,6 +196,9 @@ def test_a_database_that_another_program_locks_heals_when_it_lets_go(tmp_path: P
         assert "locked" in (store.state().alarm or "")
         assert not list((tmp_path / "data").rglob(f"{lost.result_id}*"))
         assert len(await store.find(Filter())) == 1
+        looks.clear()
+        await eventually(lambda: len(looks) > 3)  # it can be read all the time
+        assert "locked" in (store.state().alarm or "")
         other.execute("ROLLBACK")
         other.close()
         await eventually(lambda: store.state().stored)
@@ -186,21 +208,9 @@ def test_a_database_that_another_program_locks_heals_when_it_lets_go(tmp_path: P
 
 
 def test_a_folder_that_takes_no_pictures_is_an_alarm_until_it_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, looks: list[int]
 ) -> None:
-    monkeypatch.setattr(writer, "_RETRY_S", 0.01)
-    monkeypatch.setattr(writer, "_TICK_S", 0.01)
-
     async def use(store: Store) -> None:
-        looks: list[int] = []
-        numbers = store._writer.numbers
-        reserve = numbers.reserve
-
-        def look(connection: sqlite3.Connection) -> None:
-            looks.append(1)
-            reserve(connection)
-
-        monkeypatch.setattr(numbers, "reserve", look)
         (tmp_path / "data").write_text("no folder")
         assert not (await store.append(record())).stored
         looks.clear()
