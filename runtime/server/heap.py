@@ -5,8 +5,11 @@ such buffers from a heap as well, whose end one small piece holds up. A server w
 then grows by steps for hours without keeping anything, each time that more of them are at work than before.
 """
 
+import asyncio
 import ctypes
 import platform
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +20,8 @@ _M_TRIM_THRESHOLD: Final = -1
 _M_TOP_PAD: Final = -2
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
+
+_TRIM_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,36 @@ def fill_heap(bounds: HeapBounds) -> None:
         if block := library.malloc(bounds.kept):
             ctypes.memset(block, 0xFF, bounds.kept)  # pages come where something is written
             library.free(block)
+
+
+def trim_heap() -> None:
+    """Give every page back that malloc holds and nobody uses, also between two pieces that are used.
+
+    It takes some 8 ms for 120 MB, and 0.1 ms where there is little to give (on a Zen 5).
+    """
+    library = glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+@asynccontextmanager
+async def trimmed_heap() -> AsyncIterator[None]:
+    """Trim the heap every ten seconds for as long as the block runs.
+
+    Pictures pile up wherever something is slow for a moment, a disk most of all. What that took would be kept
+    for good: each time that more of them wait than ever before, the process would be larger from then on.
+    """
+
+    async def trim_for_ever() -> None:
+        while True:
+            await asyncio.sleep(_TRIM_S)
+            await asyncio.to_thread(trim_heap)
+
+    task = asyncio.create_task(trim_for_ever())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 def glibc() -> Any:  # noqa: ANN401 - ctypes has no types

@@ -15,6 +15,7 @@ from vipx.runtime.server.app.application import assemble
 from vipx.runtime.server.app.inspect_routes import inspection_answer
 from vipx.runtime.server.app.inspection import Inspecting
 from vipx.runtime.server.app.safety.bodies import Bodies
+from vipx.runtime.server.heap import trimmed_heap
 from vipx.runtime.server.page.board import Board
 from vipx.runtime.server.page.context import PageContext
 from vipx.runtime.server.page.desk import ThresholdDesk
@@ -92,6 +93,7 @@ async def run_until_told(server: LineServer, ready: Callable[[str, str], None]) 
             notifier.tell("READY=1", f"STATUS={pool.state.engine}")
             ready(_address(taken), pool.state.engine)
 
+        await stack.enter_async_context(trimmed_heap())
         await stack.enter_async_context(notifier.alive())
         await serve(line.app, server.network, taken, ending, Phases(tell, line.end_streams))
 

@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -251,6 +253,36 @@ def test_both_processes_keep_to_the_heaps_that_they_were_given(tmp_path: Path) -
         assert len(list(Path(f"/proc/{engine}/task").iterdir())) > 4
         server.send_signal(signal.SIGTERM)
         assert server.wait(15) == 0
+
+
+def anonymous(process: int) -> int:
+    """Give the bytes that a process holds for itself."""
+    rows = Path(f"/proc/{process}/status").read_text().splitlines()
+    return 1024 * next(int(row.split()[1]) for row in rows if row.startswith("RssAnon"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(glibc() is None, reason="the C library is not glibc")
+def test_what_waiting_frames_took_goes_back_to_the_system(tmp_path: Path) -> None:
+    from benchmarks.server.http_overhead import frame_load, picture
+    from benchmarks.server.load import run
+
+    with process(tmp_path, "--threshold", "0.5", "--timeout-ms", "30000") as (server, url):
+        before, most = anonymous(server.pid), 0
+        load = frame_load(url, "bundle", picture(1400), 3.0)
+        with ThreadPoolExecutor(1) as pool:
+            loading = pool.submit(run, load)
+            while not loading.done():
+                most = max(most, anonymous(server.pid))
+                time.sleep(0.02)
+        assert most > before + 80 * 10**6
+        end = time.monotonic() + 60
+        # The Live screen's dozen of small copies stays: 18 MB.
+        while (held := anonymous(server.pid)) > before + 40 * 10**6:
+            assert time.monotonic() < end, held - before
+            time.sleep(0.2)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
 
 
 @pytest.mark.slow

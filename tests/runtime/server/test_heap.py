@@ -1,5 +1,6 @@
 """The server's processes keep few heaps, whatever their threads do, and no more memory than was meant."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -67,6 +68,32 @@ heaps = path.read_text().count("<heap nr")
 print(json.dumps({"heaps": heaps, "most": tops[1] - before, "between": kept[1], "kept": kept[2]}))
 """
 
+# Pictures with small pieces between them that stay: the heap's end is not free, so nothing goes back by itself.
+PILE = """
+import ctypes, json
+from pathlib import Path
+from vipx.runtime.server import heap
+from vipx.runtime.server.settings import MEBIBYTE
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+libc.free.argtypes = (ctypes.c_void_p,)
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+assert heap.bound_heap(heap.FRONT)
+before, pictures = resident(), []
+for _ in range(40):
+    pictures.append(libc.malloc(MEBIBYTE))
+    ctypes.memset(pictures[-1], 1, MEBIBYTE)
+    libc.malloc(4096)
+for one in pictures: libc.free(one)
+freed = resident() - before
+heap.trim_heap()
+print(json.dumps([freed, resident() - before]))
+"""
+
 
 def told(tmp_path: Path, bounds: HeapBounds | None, *, filled: bool = False) -> dict[str, int]:
     fields = {} if bounds is None else {name: getattr(bounds, name) for name in bounds.__slots__}
@@ -101,7 +128,36 @@ def test_the_engines_process_has_one_heap_of_a_size_that_it_keeps(tmp_path: Path
     assert told(tmp_path, ENGINE)["most"] > 8 * MEBIBYTE  # 20 of the 30 MiB were there before
 
 
+@glibc
+def test_trimming_gives_back_what_lies_between_pieces_that_are_used() -> None:
+    command = [sys.executable, "-c", PILE]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    freed, trimmed = json.loads(output)
+    assert freed > 38 * MEBIBYTE
+    assert trimmed < 3 * MEBIBYTE
+
+
+def test_the_heap_is_trimmed_again_and_again_until_the_block_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(heap, "_TRIM_S", 0.001)
+    monkeypatch.setattr(heap, "trim_heap", lambda: seen.append(1))
+
+    async def use() -> None:
+        async with heap.trimmed_heap():
+            while len(seen) < 3:
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)  # the last one may have been under way
+        ended = len(seen)
+        await asyncio.sleep(0.05)
+        assert len(seen) == ended
+
+    asyncio.run(asyncio.wait_for(use(), 20))
+
+
 def test_another_c_library_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heap, "glibc", lambda: None)
     assert not heap.bound_heap(FRONT)
     heap.fill_heap(FRONT)
+    heap.trim_heap()

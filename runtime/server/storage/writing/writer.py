@@ -187,7 +187,7 @@ class Writer:
             raise
 
     def _rehearse(self, connection: sqlite3.Connection) -> None:
-        """Write a row, and a refused result's pictures again to remove them: what can be read proves nothing."""
+        """Write a row, and a refused result's pictures to remove them again: reading proves nothing."""
         with _transaction(connection):
             self.numbers.stir(connection)
         if self._refused is None:

@@ -30,6 +30,7 @@ from vipx.runtime.server.storage.settings import StorageSettings
 from vipx.runtime.server.storage.store import StorageStoppedError, Store
 from vipx.runtime.server.storage.writing import writer
 from vipx.runtime.server.storage.writing.disk import DiskSpace
+from vipx.runtime.server.storage.writing.retention import sweep_step
 from vipx.verdict import Verdict
 
 
@@ -172,7 +173,6 @@ def test_a_line_that_must_trace_every_part_is_told_that_it_cannot(tmp_path: Path
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Has the store look all the time whether a fault has healed, and counts its looks."""
     seen: list[int] = []
-    sweep_step = writer.sweep_step
 
     def counted(connection: sqlite3.Connection, given_settings: StorageSettings) -> bool:
         seen.append(1)
