@@ -26,6 +26,7 @@ from vipx.runtime.server.peers.peers import Peers
 from vipx.runtime.server.settings import ServerSettings
 from vipx.runtime.server.storage.settings import StorageSettings
 from vipx.runtime.server.storage.store import Store
+from vipx.runtime.server.storage.writing.png_process import PngProcess
 from vipx.runtime.server.supervision import (
     Notifier,
     Phases,
@@ -75,7 +76,8 @@ async def run_until_told(server: LineServer, ready: Callable[[str, str], None]) 
     async with AsyncExitStack() as stack:
         stack.enter_context(until_told(ending, lambda: notifier.tell("STOPPING=1")))
         taken = stack.enter_context(bind(server.network))
-        store = Store(server.storage, [sink.name for sink in server.peers.sinks])
+        names = [sink.name for sink in server.peers.sinks]
+        store = Store(server.storage, names, encoder=PngProcess())
         pool = Pool(server.work)
         async with notifier.starting():
             stack.push_async_callback(pool.close, server.network.drain_s)

@@ -15,6 +15,7 @@ from vipx.runtime.server.storage.record import Label, Receipt, Record, Result
 from vipx.runtime.server.storage.settings import StorageSettings
 from vipx.runtime.server.storage.writing.claim import FolderClaim
 from vipx.runtime.server.storage.writing.disk import Measure, disk_space
+from vipx.runtime.server.storage.writing.png_process import PngProcess
 from vipx.runtime.server.storage.writing.writer import Change, Job, Writer
 
 Listener = Callable[[Record, Receipt], None]
@@ -60,6 +61,7 @@ class Store:
         settings: StorageSettings,
         sinks: Collection[str] = (),
         measure: Measure = disk_space,
+        encoder: PngProcess | None = None,
     ) -> None:
         """Prepare a store.
 
@@ -67,10 +69,11 @@ class Store:
             settings: Where, and how long.
             sinks: Names whose outbox gets a message for every stored result.
             measure: How the room on the disk is found.
+            encoder: Makes the PNGs of raw frames; without one they are made in this process.
         """
         self.settings, self._measure = settings, measure
         self.reader = Reader(settings.folder, settings.busy_ms)
-        self._writer = Writer(settings, sinks, measure)
+        self._writer = Writer(settings, sinks, measure, encoder)
         self._claim = FolderClaim(settings.folder)
         self._listeners: list[Listener] = []
         self._tasks: set[asyncio.Task[Receipt]] = set()

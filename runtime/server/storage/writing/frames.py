@@ -1,23 +1,23 @@
 """Raw frames become lossless pictures behind everything that somebody waits for."""
 
 import logging
-import os
-import sys
 import threading
 from collections import deque
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from jaxtyping import UInt8
+from numpy import ndarray
+
 from vipx.runtime.server.storage.pictures import PictureBatch, frame_png, paths_of
 from vipx.runtime.server.storage.record import Record
+from vipx.runtime.server.storage.writing.png_process import PngProcess
 from vipx.verdict import Verdict
 
 _LOG = logging.getLogger("vipx.server")
 _MOST_BYTES: Final = 128 * 2**20
-_LATER: Final = 10  # the thread's niceness: the engine and the answers go first
 
 
 class Numbered(NamedTuple):
@@ -50,11 +50,19 @@ class FrameKeeper:
     Args:
         root: The store's folder.
         pool: Flushes files.
+        encoder: Makes PNGs beside everything else; without one they are made here.
         most_bytes: Of all frames that wait.
     """
 
-    def __init__(self, root: Path, pool: Executor, most_bytes: int = _MOST_BYTES) -> None:
+    def __init__(
+        self,
+        root: Path,
+        pool: Executor,
+        encoder: PngProcess | None = None,
+        most_bytes: int = _MOST_BYTES,
+    ) -> None:
         self._root, self._pool, self._most = root, pool, most_bytes
+        self._encoder = encoder
         self._waiting: deque[Numbered] = deque()
         self._done: list[Written] = []
         self._held = 0
@@ -88,8 +96,12 @@ class FrameKeeper:
         with self._changed:
             self._ending = True
             self._changed.notify()
+        if self._encoder is not None:
+            self._encoder.kill()  # somebody waits now
         if self._thread is not None:
             self._thread.join()
+        if self._encoder is not None:
+            self._encoder.close()
 
     def _has_room(self, size: int, verdict: Verdict) -> bool:
         if verdict is not Verdict.OK:
@@ -106,9 +118,6 @@ class FrameKeeper:
             self._thread.start()
 
     def _run(self) -> None:
-        if sys.platform == "linux":  # elsewhere threads have no niceness of their own
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LATER)
         while (numbered := self._next()) is not None:
             self._keep(numbered)
 
@@ -135,7 +144,7 @@ class FrameKeeper:
     def _written(self, numbered: Numbered) -> Written:
         record = numbered.record
         assert record.frame is not None
-        png = frame_png(record.frame)
+        png = self._encoded(record.frame)
         path, _ = paths_of(replace(record, image=png))
         assert path is not None
         try:
@@ -145,6 +154,15 @@ class FrameKeeper:
         ):  # the last other picture of its folder went, and the folder with it
             self._write(path, png)
         return Written(numbered.seq, path, len(png))
+
+    def _encoded(self, frame: UInt8[ndarray, "height width 3"]) -> bytes:
+        if self._encoder is not None and not self._ending:
+            try:
+                return self._encoder.encode(frame)
+            except OSError as error:
+                if not self._ending:
+                    _LOG.warning("a picture is made in the server itself: %s", error)
+        return frame_png(frame)
 
     def _write(self, path: str, png: bytes) -> None:
         pictures = PictureBatch(self._root, self._pool)

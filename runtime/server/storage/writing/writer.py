@@ -18,6 +18,7 @@ from vipx.runtime.server.storage.settings import StorageSettings
 from vipx.runtime.server.storage.writing.disk import Measure, disk_space, shortage
 from vipx.runtime.server.storage.writing.frames import FrameKeeper
 from vipx.runtime.server.storage.writing.numbers import Numbers
+from vipx.runtime.server.storage.writing.png_process import PngProcess
 from vipx.runtime.server.storage.writing.retention import remove_orphans, sweep_step
 from vipx.verdict import Verdict
 
@@ -47,6 +48,7 @@ class Writer:
         settings: StorageSettings,
         sinks: Collection[str] = (),
         measure: Measure = disk_space,
+        encoder: PngProcess | None = None,
     ) -> None:
         self._settings, self._sinks, self._measure = settings, tuple(sinks), measure
         self.numbers = Numbers()
@@ -57,7 +59,7 @@ class Writer:
         self._retry_at = self._sweep_at = 0.0
         self._seen = {True: 0, False: 0}
         self._pool = ThreadPoolExecutor(_FILES_AT_ONCE, "vipx-pictures")
-        self.frames = FrameKeeper(settings.folder, self._pool)
+        self.frames = FrameKeeper(settings.folder, self._pool, encoder)
         self._thread = threading.Thread(target=self._run, name="vipx-storage", daemon=True)
 
     def start(self) -> None:
