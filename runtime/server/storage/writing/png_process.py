@@ -23,6 +23,7 @@ from vipx.runtime.server.storage.pictures import frame_png
 _SIZE: Final = struct.Struct("<II")
 _LENGTH: Final = struct.Struct("<Q")
 _NICENESS: Final = 19
+_PATIENCE_S: Final = 120.0  # 12 megapixels take 0.4 s of a core, of which there may be little
 # Niceness first: what the imports take is not to be taken from the engine either.
 _CODE: Final = (
     f"import json, os, sys; os.nice({_NICENESS}); sys.path[:] = json.loads(sys.argv[1]); "
@@ -49,7 +50,7 @@ class PngProcess:
         """Give the frame as a PNG (`frame_png`).
 
         Raises:
-            OSError: The process cannot be started, or ended meanwhile.
+            OSError: The process cannot be started, ended meanwhile, or does not answer.
         """
         pixels: Any = np.ascontiguousarray(frame)
         try:
@@ -79,6 +80,7 @@ class PngProcess:
 
     def _started(self) -> socket.socket:
         ours, theirs = socket.socketpair()
+        ours.settimeout(_PATIENCE_S)
         self._channel = ours
         with theirs:
             paths = json.dumps([path for path in sys.path if path])

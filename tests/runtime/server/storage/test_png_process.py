@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests.runtime.server.storage.test_frames import frame, framed
 from vipx.runtime.server.storage.pictures import frame_png
+from vipx.runtime.server.storage.writing import png_process
 from vipx.runtime.server.storage.writing.frames import FrameKeeper, Written
 from vipx.runtime.server.storage.writing.png_process import PngProcess
 
@@ -67,6 +68,22 @@ def test_a_lost_process_is_an_error_once_and_then_there_is_another(encoder: PngP
         encoder.encode(frame(5, 2000, 2000))
     assert encoder.encode(frame(6)) == frame_png(frame(6))
     assert encoder.pid != before
+
+
+def test_a_process_that_hangs_is_an_error_once_and_then_there_is_another(
+    encoder: PngProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(png_process, "_PATIENCE_S", 0.2)
+    channel = encoder._started()
+    before = encoder.pid
+    assert before is not None
+    assert channel.gettimeout() == 0.2
+    os.kill(before, signal.SIGSTOP)
+    with pytest.raises(OSError, match="timed out"):
+        encoder.encode(frame())
+    assert not lives(before)
+    monkeypatch.undo()
+    assert encoder.encode(frame()) == frame_png(frame())
 
 
 def test_it_ends_with_the_server_however_that_ends() -> None:
