@@ -70,6 +70,16 @@ async def no_pause(_: float) -> None:
     await asyncio.sleep(0)
 
 
+class Pauses:
+    """Remembers how long it was to wait, and does not."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def pause(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
 def webhook(receiver: Receiver) -> Webhook:
     return Webhook(WebhookSettings(receiver.url, SECRET, "hook"))
 
@@ -158,14 +168,11 @@ def test_messages_outlive_the_server_while_the_receiver_is_away(
 def test_pauses_grow_while_nobody_takes_and_shrink_when_somebody_does(
     tmp_path: Path, receiver: Receiver
 ) -> None:
-    pauses: list[float] = []
-
-    async def pause(seconds: float) -> None:
-        pauses.append(seconds)
+    pauses = Pauses()
 
     async def use(store: Store) -> None:
         await store.append(record(image=None, heat_map=None))
-        dispatcher = Dispatcher(webhook(receiver), StoreOutbox(store), pause)
+        dispatcher = Dispatcher(webhook(receiver), StoreOutbox(store), pauses.pause)
         receiver.answers = [500] * 9
         for _ in range(10):
             await dispatcher.deliver_waiting()
@@ -174,27 +181,24 @@ def test_pauses_grow_while_nobody_takes_and_shrink_when_somebody_does(
         await dispatcher.deliver_waiting()
 
     with_store(tmp_path, use, sinks=("hook",))
-    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 0.5]
+    assert pauses.seconds == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 0.5]
 
 
 def test_pauses_do_not_grow_for_a_receiver_that_takes_some(
     tmp_path: Path, receiver: Receiver
 ) -> None:
-    pauses: list[float] = []
-
-    async def pause(seconds: float) -> None:
-        pauses.append(seconds)
+    pauses = Pauses()
 
     async def use(store: Store) -> None:
         for _ in range(4):
             await store.append(record(image=None, heat_map=None))
-        dispatcher = Dispatcher(webhook(receiver), StoreOutbox(store), pause)
+        dispatcher = Dispatcher(webhook(receiver), StoreOutbox(store), pauses.pause)
         receiver.answers = [500, 500, 204, 503, 204, 503, 503]
         for _ in range(5):
             await dispatcher.deliver_waiting()
 
     with_store(tmp_path, use, sinks=("hook",))
-    assert pauses == [0.5, 1.0, 0.5, 0.5, 1.0]
+    assert pauses.seconds == [0.5, 1.0, 0.5, 0.5, 1.0]
 
 
 def test_a_stuck_sink_does_not_delay_a_result(tmp_path: Path) -> None:
