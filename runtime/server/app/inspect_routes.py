@@ -71,7 +71,7 @@ class InspectRoutes:
                 asked.image,
                 "line",
                 asked.deadline_s,
-                asked.map != "none",
+                "none" if asked.map == "none" else "all",
                 asked.part_id,
             )
             recorded = await inspect_and_record(self._inspecting, task, source="http")

@@ -14,7 +14,7 @@ from vipx.runtime.server.storage.pictures import heat_map_png
 from vipx.runtime.server.storage.record import Receipt, Record, new_result_id
 from vipx.runtime.server.work.faults import EngineDown, QueueFull, TooLate
 from vipx.runtime.server.work.recipes import RecipeInfo
-from vipx.runtime.server.work.task import Outcome, Task
+from vipx.runtime.server.work.task import Outcome, Task, wants_map
 from vipx.verdict import Verdict
 
 
@@ -155,8 +155,8 @@ async def inspect_batch(
 async def _inspect(
     inspecting: Inspecting, task: Task, source: str, counts: ModelCounters
 ) -> Recorded:
-    with_map = task.with_map or inspecting.keep_maps != "none"
-    outcome = await inspecting.work.inspect(replace(task, with_map=with_map))
+    maps = inspecting.keep_maps if task.maps == "none" else "all"
+    outcome = await inspecting.work.inspect(replace(task, maps=maps))
     counts.add_outcome(outcome)
     record = await _record_of(inspecting, task, outcome, source)
     receipt = await inspecting.results.append(record)
@@ -165,7 +165,7 @@ async def _inspect(
 
 async def _record_of(inspecting: Inspecting, task: Task, outcome: Outcome, source: str) -> Record:
     heat_map = None
-    if outcome.anomaly_map is not None and _keeps_map(inspecting.keep_maps, outcome.verdict):
+    if outcome.anomaly_map is not None and wants_map(inspecting.keep_maps, outcome.verdict):
         heat_map = await asyncio.to_thread(heat_map_png, outcome.anomaly_map)
     return Record(
         result_id=new_result_id(),
@@ -186,10 +186,6 @@ async def _record_of(inspecting: Inspecting, task: Task, outcome: Outcome, sourc
         engine=outcome.engine,
         identity=outcome.identity,
     )
-
-
-def _keeps_map(keep: KeepMaps, verdict: Verdict) -> bool:
-    return keep == "all" or (keep == "not-ok" and verdict is not Verdict.OK)
 
 
 def _model_of(task: Task) -> str:

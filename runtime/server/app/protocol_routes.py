@@ -42,7 +42,7 @@ from vipx.runtime.server.protocol.responses import (
 )
 from vipx.runtime.server.protocol.tensors import OutputTensor
 from vipx.runtime.server.protocol.verdicts import output_tensors
-from vipx.runtime.server.settings import ServerSettings
+from vipx.runtime.server.settings import KeepMaps, ServerSettings
 from vipx.runtime.server.work.task import Priority, Task
 from vipx.verdict import Verdict
 
@@ -162,12 +162,12 @@ class ProtocolRoutes:
     def _tasks(
         self, asked: InferRequest, model: ServedModel, wanted: tuple[WantedOutput, ...]
     ) -> list[Task]:
-        with_map = any(output.name == "anomaly_map" for output in wanted)
+        maps: KeepMaps = "all" if _with_map(wanted) else "none"
         deadline = read_deadline(asked.parameters, self._settings.deadline_s)
         part_id = read_part_id(asked.parameters.get("part_id", ""))
         priority = _priority(asked.parameters)
         return [
-            Task(model.recipe, picture, priority, deadline, with_map, part_id)
+            Task(model.recipe, picture, priority, deadline, maps, part_id)
             for picture in read_pictures(asked, model)
         ]
 
@@ -178,8 +178,8 @@ class ProtocolRoutes:
         recorded: tuple[Recorded, ...],
         wanted: tuple[WantedOutput, ...],
     ) -> EncodedResponse:
-        with_map = any(output.name == "anomaly_map" for output in wanted)
-        outputs = output_tensors([one.outcome for one in recorded], with_map=with_map)
+        outcomes = [one.outcome for one in recorded]
+        outputs = output_tensors(outcomes, with_map=_with_map(wanted))
         response = InferResponse(model.name, VERSION, asked.id, outputs, _parameters(recorded))
         return await _off_loop(_json_bytes(outputs, wanted), encode_response, response, wanted)
 
@@ -204,6 +204,10 @@ async def _off_loop(size: int, call: Any, *arguments: Any) -> Any:  # noqa: ANN4
 def _json_bytes(outputs: tuple[OutputTensor, ...], wanted: tuple[WantedOutput, ...]) -> int:
     as_json = {output.name for output in wanted if not output.binary}
     return sum(10 * tensor.array.size for tensor in outputs if tensor.name in as_json)
+
+
+def _with_map(wanted: tuple[WantedOutput, ...]) -> bool:
+    return any(output.name == "anomaly_map" for output in wanted)
 
 
 def _priority(parameters: Mapping[str, Any]) -> Priority:

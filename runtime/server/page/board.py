@@ -12,6 +12,7 @@ from typing import Any
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from vipx.runtime.server.storage.pictures import lasting
 from vipx.runtime.server.storage.record import Receipt, Record
 from vipx.runtime.server.storage.rows import plain
 from vipx.verdict import Verdict
@@ -186,11 +187,11 @@ class Board:
 def _reduced(
     frame: UInt8[ndarray, "height width 3"] | None,
 ) -> UInt8[ndarray, "rows columns 3"] | None:
-    """Take every n-th pixel, as a copy: the frame may be a view of a request's whole body."""
+    """Take every n-th pixel, to last: the frame may be a view of a request's whole body."""
     if frame is None:
         return None
     step = -(-max(frame.shape[:2]) // _LONGEST_SIDE)
-    return frame[::step, ::step].copy()
+    return lasting(frame[::step, ::step])
 
 
 def _now() -> int:

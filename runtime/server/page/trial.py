@@ -50,7 +50,7 @@ class TryScreen:
             raise RequestError("recipe: choose one of those that are listed", status=404)
         part_id = read_part_id(request.query_params.get("part_id", ""))
         async with self._context.bodies.read(request) as body:
-            task = Task(recipe, body, "page", self._context.deadline_s, True, part_id)
+            task = Task(recipe, body, "page", self._context.deadline_s, "all", part_id)
             recorded = await inspect_and_record(self._context.inspecting, task, source="page")
         anomaly_map = recorded.outcome.anomaly_map
         if anomaly_map is not None:

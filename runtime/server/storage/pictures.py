@@ -27,6 +27,7 @@ _KINDS: tuple[tuple[bytes, MediaType, str], ...] = (
     (b"II*\x00", "image/tiff", "tif"),
     (b"MM\x00*", "image/tiff", "tif"),
 )
+_SPARE_BYTES = 64 * 1024  # of a body beside the only frame in it
 _THUMBNAIL = 240  # px of the longer side
 
 
@@ -43,6 +44,20 @@ def frame_png(frame: UInt8[ndarray, "height width 3"]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(frame).save(file, format="PNG", compress_level=1)
     return file.getvalue()
+
+
+def lasting(frame: UInt8[ndarray, "height width 3"]) -> UInt8[ndarray, "height width 3"]:
+    """Give pixels that nobody changes any more and that keep little else in memory; if need be, a copy.
+
+    A frame that a client sent is a view of the request's body, which never changes: alone in it, it stays.
+    """
+    owner: object = frame
+    while isinstance(owner, ndarray):
+        owner = owner.base
+    if isinstance(owner, memoryview):
+        owner = owner.obj
+    stays = isinstance(owner, bytes) and len(owner) - frame.nbytes <= _SPARE_BYTES
+    return frame if stays else frame.copy()
 
 
 def media_type(data: bytes) -> MediaType | None:

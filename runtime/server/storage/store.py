@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -76,7 +77,7 @@ class Store:
         self._writer = Writer(settings, sinks, measure, encoder)
         self._claim = FolderClaim(settings.folder)
         self._listeners: list[Listener] = []
-        self._tasks: set[asyncio.Task[Receipt]] = set()
+        self._appending: set[asyncio.Future[Receipt]] = set()
 
     async def start(self) -> None:
         """Open the folder; one that cannot be written is an alarm, and heals by itself later.
@@ -94,8 +95,8 @@ class Store:
 
     async def close(self) -> None:
         """Write what waits, and close."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if self._appending:
+            await asyncio.wait(self._appending)
         await asyncio.to_thread(self._writer.close)
         self._claim.let_go()
 
@@ -114,26 +115,46 @@ class Store:
         Raises:
             StorageStoppedError: It is not stored, and the settings say `on_error = stop`.
         """
-        task = asyncio.create_task(self._append(record))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        receipt = await asyncio.shield(task)
+        loop = asyncio.get_running_loop()
+        job = Job(record=record, seq=self._writer.numbers.give())
+        answer: asyncio.Future[Receipt] = loop.create_future()
+        self._appending.add(answer)
+        answer.add_done_callback(self._appending.discard)
+        timer = loop.call_later(self.settings.patience_s, self._give_up, record, job.seq, answer)
+        answer.add_done_callback(lambda _: timer.cancel())
+        job.done.add_done_callback(
+            lambda done: loop.call_soon_threadsafe(self._hear, record, done, answer)
+        )
+        if not self._writer.put(job):
+            self._tell(record, Receipt(job.seq, stored=False), answer)
+        receipt = await asyncio.shield(answer)
         if not receipt.stored and self.settings.on_error == "stop":
             raise StorageStoppedError(self.state().alarm or f"{self.settings.folder}: not stored")
         return receipt
 
-    async def _append(self, record: Record) -> Receipt:
-        job = Job(record=record, seq=self._writer.numbers.give())
-        receipt = Receipt(job.seq, stored=False)
-        if self._writer.put(job):
-            waiting = asyncio.shield(asyncio.wrap_future(job.done))
-            try:
-                receipt = await asyncio.wait_for(waiting, self.settings.patience_s)
-            except asyncio.TimeoutError:
-                self._writer.alarm = f"{self.settings.folder}: the disk does not answer; check it"
-        for listener in self._listeners:
-            listener(record, receipt)
-        return receipt
+    def _give_up(self, record: Record, seq: int, answer: "asyncio.Future[Receipt]") -> None:
+        self._writer.alarm = f"{self.settings.folder}: the disk does not answer; check it"
+        self._tell(record, Receipt(seq, stored=False), answer)
+
+    def _hear(
+        self, record: Record, done: "Future[Receipt]", answer: "asyncio.Future[Receipt]"
+    ) -> None:
+        error = done.exception()
+        if error is None:
+            self._tell(record, done.result(), answer)
+        elif not answer.done():
+            answer.set_exception(error)
+
+    def _tell(self, record: Record, receipt: Receipt, answer: "asyncio.Future[Receipt]") -> None:
+        if answer.done():
+            return
+        try:
+            for listener in self._listeners:
+                listener(record, receipt)
+        except Exception as error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(receipt)
 
     def state(self) -> StorageState:
         """Say how the store is, without touching the database."""

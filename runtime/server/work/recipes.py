@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from jaxtyping import Float32
@@ -49,7 +50,7 @@ class RecipeInfo:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LoadedRecipe:
     """A recipe file that was read, or plain thresholds where there is none.
 
@@ -75,7 +76,7 @@ class LoadedRecipe:
                 check_threshold(value)
         self._score_limit()
 
-    @property
+    @cached_property
     def thresholds(self) -> Thresholds:
         """Say what decides."""
         if self.recipe is None:
@@ -90,7 +91,7 @@ class LoadedRecipe:
             area=held.minimal_area,
         )
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Name what decides by its hash."""
         if self.recipe is not None:

@@ -220,7 +220,7 @@ class Service:
         entry.used = length
         is_line = task.priority == "line"
         return Work(
-            entry.number, entry.slot, length, height, width, task.recipe, is_line, task.with_map
+            entry.number, entry.slot, length, height, width, task.recipe, is_line, task.maps
         )
 
     def _answer(self, answer: Answer) -> None:

@@ -8,6 +8,7 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from vipx.errors import UsageError
+from vipx.runtime.server.settings import KeepMaps
 from vipx.verdict import Verdict
 
 Priority = Literal["line", "page"]
@@ -23,7 +24,7 @@ class Task:
             changed before the answer.
         priority: `line` goes first, and a full queue gives up a `page` task for it.
         deadline_s: How long it may wait for the engine before it is answered TooLate.
-        with_map: Whether the anomaly map comes with the answer.
+        maps: With which verdicts the anomaly map comes too.
         part_id: The line's own name of the part; it stands in messages.
     """
 
@@ -31,12 +32,17 @@ class Task:
     image: bytes | UInt8[ndarray, "height width 3"] = field(repr=False)
     priority: Priority = "line"
     deadline_s: float = 0.5
-    with_map: bool = False
+    maps: KeepMaps = "none"
     part_id: str = ""
 
     def __post_init__(self) -> None:
         if not self.deadline_s > 0:
             raise UsageError(f"deadline: expected seconds above 0, got {self.deadline_s}")
+
+
+def wants_map(maps: KeepMaps, verdict: Verdict) -> bool:
+    """Tell whether the anomaly map of such a result is wanted."""
+    return maps == "all" or (maps == "not-ok" and verdict is not Verdict.OK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from vipx.runtime.server.storage.pictures import PictureBatch, frame_png, paths_of
+from vipx.runtime.server.storage.pictures import PictureBatch, frame_png, lasting, paths_of
 from vipx.runtime.server.storage.record import Record
 from vipx.runtime.server.storage.writing.png_process import PngProcess
 from vipx.verdict import Verdict
@@ -72,18 +72,22 @@ class FrameKeeper:
         self.lost = 0
 
     def offer(self, record: Record, seq: int) -> None:
-        """Take the frame of a committed result; it is copied."""
+        """Take the frame of a committed result, for `begin`; what somebody may change later is copied."""
         if record.frame is None:
             return
         with self._changed:
             if not self._has_room(record.frame.nbytes, record.verdict):
                 self.lost += 1
                 return
-            # A copy: it may be a view of a request's whole body, or of a buffer that a camera fills again.
-            self._waiting.append(Numbered(replace(record, frame=record.frame.copy()), seq))
+            self._waiting.append(Numbered(replace(record, frame=lasting(record.frame)), seq))
             self._held += record.frame.nbytes
-            self._start()
-            self._changed.notify()
+
+    def begin(self) -> None:
+        """Make the pictures of what was offered; until then, nobody's processor time is taken."""
+        with self._changed:
+            if self._waiting:
+                self._start()
+                self._changed.notify()
 
     def take(self) -> list[Written]:
         """Give the pictures that were written since the last call; their rows are to name them now."""
@@ -95,6 +99,8 @@ class FrameKeeper:
         """Write what waits, and end."""
         with self._changed:
             self._ending = True
+            if self._waiting:
+                self._start()
             self._changed.notify()
         if self._encoder is not None:
             self._encoder.kill()  # somebody waits now

@@ -134,6 +134,7 @@ class Writer:
             return
         for job in jobs:
             job.done.set_result(Receipt(job.seq, stored))
+        self.frames.begin()  # nobody waits for the picture
 
     def _may_write(self) -> bool:
         short = shortage(self._settings, self._measure)

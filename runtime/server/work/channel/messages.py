@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias, get_args
 
+from vipx.runtime.server.settings import KeepMaps
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -65,7 +67,7 @@ class Work:
     width: int
     recipe: str
     line: bool
-    wants_map: bool
+    maps: KeepMaps
 
 
 @dataclass(frozen=True, slots=True)

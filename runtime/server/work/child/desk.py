@@ -64,6 +64,12 @@ class Desk:
                     return True
         return False
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether no job waits."""
+        with self._changed:
+            return not self._waiting()
+
     def ask_check(self) -> None:
         """Ask for a check of the goldens when nothing else waits."""
         with self._changed:

@@ -43,6 +43,8 @@ from vipx.runtime.server.work.child.engines import Engines, Served
 from vipx.runtime.server.work.child.judging import answer, fault, flaw
 from vipx.runtime.server.work.child.preparation import Preparation
 from vipx.runtime.server.work.recipes import LoadedRecipe
+from vipx.runtime.server.work.task import wants_map
+from vipx.verdict import Verdict
 
 BEAT_S = 0.2
 _PR_SET_PDEATHSIG = 1
@@ -134,21 +136,30 @@ class Child:
             raise EngineError(f"the engine failed: {_line_of(error)}") from error
         wrong = flaw(run, len(jobs), self._size)
         if wrong is None:
-            self._given.put(Given(jobs, served, run))
+            self._hand_on(Given(jobs, served, run))
         else:
             for job in jobs:
                 self._line.send(fault(job, wrong))
             self._engines.check()
 
+    def _hand_on(self, given: Given) -> None:
+        """Have a run judged while the engine takes the next; where there is none, at once by this thread."""
+        if self._desk.is_empty:
+            self._judge(given)
+        else:
+            self._given.put(given)
+
     def _judge_for_ever(self) -> None:
         while True:
-            given = self._given.get()
-            for place, job in enumerate(given.jobs):
-                heat = given.run.arrays["anomaly_map"][place]
-                self._answer(job, answer(job, given.served, given.run, place), heat)
+            self._judge(self._given.get())
+
+    def _judge(self, given: Given) -> None:
+        for place, job in enumerate(given.jobs):
+            heat = given.run.arrays["anomaly_map"][place]
+            self._answer(job, answer(job, given.served, given.run, place), heat)
 
     def _answer(self, job: Job, given: Answer, heat: np.ndarray) -> None:
-        if job.work.wants_map and given.fault is None:
+        if given.fault is None and wants_map(job.work.maps, Verdict(given.verdict)):
             self._slots.put_map(job.work.slot, heat.astype(np.float32, copy=False))
             given = replace(given, map_height=heat.shape[0], map_width=heat.shape[1])
         self._line.send(given)

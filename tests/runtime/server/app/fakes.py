@@ -21,7 +21,7 @@ from vipx.runtime.server.settings import Limits, ServerSettings
 from vipx.runtime.server.storage.record import Receipt, Record
 from vipx.runtime.server.work.pool import PoolState
 from vipx.runtime.server.work.recipes import RecipeInfo, Thresholds
-from vipx.runtime.server.work.task import Outcome, Region, Task
+from vipx.runtime.server.work.task import Outcome, Region, Task, wants_map
 from vipx.verdict import Verdict, decide
 
 SIZE = (6, 8)
@@ -42,7 +42,9 @@ def outcome_of(task: Task, threshold: float | None = 0.5, **changes: Any) -> Out
         "review": None,
         "reason": decision.reason,
         "regions": (Region(1, 2, 3, 4, 12, 0.75),) if decision.verdict is Verdict.NG else (),
-        "anomaly_map": np.full(SIZE, score, np.float32) if task.with_map else None,
+        "anomaly_map": np.full(SIZE, score, np.float32)
+        if wants_map(task.maps, decision.verdict)
+        else None,
         "size": (pixels.shape[0], pixels.shape[1]),
         "microseconds": {"queue": 10, "preprocess": 20, "infer": 3000, "postprocess": 40},
         "engine": "fake 1.0 on cpu",

@@ -149,7 +149,7 @@ def test_a_map_that_nobody_wants_is_not_sent() -> None:
     server = served(keep_maps="none")
     found = tensors(infer(server, grey(51), outputs=[{"name": "score"}]))
     assert set(found) == {"score"}
-    assert not server.pool.tasks[0].with_map
+    assert server.pool.tasks[0].maps == "none"
 
 
 @pytest.mark.parametrize(("priority", "expected"), [(0, "line"), (1, "line"), (2, "page")])

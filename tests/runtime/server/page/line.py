@@ -33,7 +33,7 @@ from vipx.runtime.server.storage.writing.disk import DiskSpace
 from vipx.runtime.server.work.faults import UnknownRecipe
 from vipx.runtime.server.work.pool import PoolState
 from vipx.runtime.server.work.recipes import LoadedRecipe, RecipeInfo
-from vipx.runtime.server.work.task import Outcome, Region, Task
+from vipx.runtime.server.work.task import Outcome, Region, Task, wants_map
 from vipx.verdict import Verdict
 
 PASSWORD = "correct horse battery"
@@ -78,7 +78,9 @@ class FakePool:
             review=loaded.review,
             reason=f"score {score:.4f} beside the threshold {ng:.4f}",
             regions=(Region(1, 2, 30, 20, 600, 0.9),) if verdict is Verdict.NG else (),
-            anomaly_map=np.asarray(values, np.float32) / 255 if task.with_map else None,
+            anomaly_map=np.asarray(values, np.float32) / 255
+            if wants_map(task.maps, verdict)
+            else None,
             size=pixels.shape[:2],
             microseconds={"queue": 40, "preprocess": 900, "infer": 23000, "postprocess": 300},
             engine="onnxruntime 1.31.1 on cpu, fp32",

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.runtime.server.storage.records import eventually, record, with_store
 from vipx.runtime.server.storage import rows
-from vipx.runtime.server.storage.pictures import PictureBatch, frame_png
+from vipx.runtime.server.storage.pictures import PictureBatch, frame_png, lasting
 from vipx.runtime.server.storage.reader import Filter
 from vipx.runtime.server.storage.record import Record, Result
 from vipx.runtime.server.storage.settings import Retention
@@ -21,6 +21,8 @@ from vipx.runtime.server.storage.store import Store
 from vipx.runtime.server.storage.writing import frames as frames_module
 from vipx.runtime.server.storage.writing.frames import FrameKeeper
 from vipx.verdict import Verdict
+
+HEADER, FRAME_BYTES = 100, 20 * 30 * 3
 
 
 def frame(seed: int = 0, height: int = 20, width: int = 30) -> np.ndarray:
@@ -112,6 +114,30 @@ def test_the_frame_is_copied_before_its_owner_may_change_it(
         assert np.array_equal(np.asarray(kept), frame(5))
 
 
+@pytest.mark.parametrize(
+    ("body", "stays"),
+    [
+        (bytes(HEADER + FRAME_BYTES), True),
+        (bytearray(HEADER + FRAME_BYTES), False),
+        (bytes(HEADER + FRAME_BYTES + 2**17), False),
+    ],
+    ids=["a body of its own", "what may change", "a large body of others"],
+)
+def test_only_what_nobody_changes_is_held_where_it_lies(body: bytes, stays: bool) -> None:
+    whole = np.frombuffer(memoryview(body)[HEADER : HEADER + FRAME_BYTES], np.uint8)
+    view = whole.reshape(1, 20, 30, 3)[0]
+    held = lasting(view)
+    assert np.array_equal(held, view)
+    assert np.shares_memory(held, view) is stays
+
+
+def test_a_view_of_what_may_change_is_copied() -> None:
+    pixels = frame()
+    view = pixels[:]
+    view.flags.writeable = False
+    assert not np.shares_memory(lasting(view), pixels)
+
+
 def test_its_bytes_count_for_the_retention_rules(tmp_path: Path) -> None:
     given = framed(heat_map=None)
 
@@ -190,6 +216,7 @@ def test_what_waits_is_bounded_and_frames_of_good_parts_go_first(
     with ThreadPoolExecutor(1) as pool:
         keeper = FrameKeeper(tmp_path, pool, most_bytes=3 * frame().nbytes)
         keeper.offer(framed(Verdict.NG), 1)
+        keeper.begin()
         begun.wait(20)  # it is being encoded, and still counts
         for seq, verdict in ((2, Verdict.OK), (3, Verdict.OK), (4, Verdict.OK), (5, Verdict.NG)):
             keeper.offer(framed(verdict), seq)
@@ -216,6 +243,7 @@ def test_a_folder_that_is_swept_away_meanwhile_is_made_again(
     with ThreadPoolExecutor(1) as pool:
         keeper = FrameKeeper(tmp_path, pool)
         keeper.offer(framed(), 1)
+        keeper.begin()
         keeper.finish()
     (written,) = keeper.take()
     assert (tmp_path / written.path).stat().st_size == written.size

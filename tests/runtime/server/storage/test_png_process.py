@@ -117,6 +117,7 @@ def test_a_picture_whose_process_is_lost_is_made_here_and_said_so(
         keeper = FrameKeeper(tmp_path, pool, encoder)
         for seq in range(3):
             keeper.offer(framed(seed=seq), seq)
+            keeper.begin()
         written: list[Written] = []
         end = time.monotonic() + 60
         while len(written) < 3:
@@ -143,6 +144,7 @@ def test_an_end_does_not_wait_for_a_process_that_hangs(
         keeper = FrameKeeper(tmp_path, pool, encoder)
         for seq in range(3):
             keeper.offer(framed(seed=seq), seq)
+            keeper.begin()
         ending = threading.Thread(target=keeper.finish, daemon=True)
         ending.start()
         ending.join(60)

@@ -36,7 +36,7 @@ def test_a_score_that_is_no_number_cannot_be_sent() -> None:
 
 def test_every_kind_of_message_is_known_by_its_name() -> None:
     assert message_of(line_of(Started([1, 2]))) == Started([1, 2])
-    work = Work(1, 2, 3, 4, 5, "part", True, False)
+    work = Work(1, 2, 3, 4, 5, "part", True, "none")
     assert message_of(line_of(work)) == work
     assert all(dataclasses.is_dataclass(kind) for kind in get_args(Message))
 

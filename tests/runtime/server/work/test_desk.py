@@ -15,7 +15,7 @@ IMAGE = np.zeros((2, 2, 3), np.uint8)
 
 
 def job(number: int, *, line: bool = True, recipe: str = "part") -> Job:
-    return Job(Work(number, 0, 12, 2, 2, recipe, line, False), IMAGE, (2, 2), 1)
+    return Job(Work(number, 0, 12, 2, 2, recipe, line, "none"), IMAGE, (2, 2), 1)
 
 
 def desk_with(jobs: "Sequence[Job]", batch: int = 1) -> Desk:

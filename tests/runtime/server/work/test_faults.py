@@ -42,7 +42,7 @@ def running() -> Iterator[Background]:
 
 async def answer(pool: Pool, fault: str) -> Outcome:
     await until_ready(pool)
-    return await pool.inspect(Task("part", image(10, fault), with_map=True))
+    return await pool.inspect(Task("part", image(10, fault), maps="all"))
 
 
 def check_error(outcome: Outcome) -> None:

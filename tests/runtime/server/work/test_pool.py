@@ -60,10 +60,19 @@ def test_a_file_is_decoded_by_the_child_to_the_same_score_as_pixels(running: Bac
 
 def test_the_map_comes_only_if_it_is_asked_for(running: Background) -> None:
     without = running.run(running.pool.inspect(Task("part", image(90))))
-    outcome = running.run(running.pool.inspect(Task("part", image(90), with_map=True)))
+    outcome = running.run(running.pool.inspect(Task("part", image(90), maps="all")))
     assert without.anomaly_map is None
     assert outcome.anomaly_map is not None
     np.testing.assert_array_equal(outcome.anomaly_map, np.full((160, 160), np.float32(90 / 255)))
+
+
+def test_a_map_for_all_but_ok_does_not_come_with_ok(running: Background) -> None:
+    task = Task("part", image(90), maps="not-ok")
+    good = running.run(running.pool.inspect(task))
+    bad = running.run(running.pool.inspect(replace(task, image=image(230))))
+    assert (good.verdict, good.anomaly_map) == (Verdict.OK, None)
+    assert bad.verdict is Verdict.NG
+    assert bad.anomaly_map is not None
 
 
 def test_sizes_and_regions_are_of_the_original_image(running: Background) -> None:
