@@ -12,7 +12,8 @@ from vipx.runtime.server.app.answers import json_answer, unavailable
 from vipx.runtime.server.page.context import PageContext
 from vipx.runtime.server.page.rendering import Templates
 from vipx.runtime.server.protocol.faults import RequestError
-from vipx.runtime.server.storage.pictures import for_browser, frame_png
+from vipx.runtime.server.storage.pictures import for_browser
+from vipx.runtime.server.storage.png import frame_png
 
 _SHORT = {"Cache-Control": "max-age=60"}
 

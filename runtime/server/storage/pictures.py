@@ -17,6 +17,7 @@ from PIL import Image
 from vipx.errors import UsageError
 from vipx.files import flush_folder, partial_of
 from vipx.images import decode_image
+from vipx.runtime.server.storage.png import frame_png
 from vipx.runtime.server.storage.record import Record
 
 MediaType = Literal["image/png", "image/jpeg", "image/bmp", "image/tiff"]
@@ -36,13 +37,6 @@ def heat_map_png(anomaly_map: Float32[ndarray, "height width"]) -> bytes:
     levels = np.rint(np.clip(anomaly_map, 0.0, 1.0) * 255).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(levels).save(file, format="PNG", compress_level=1)
-    return file.getvalue()
-
-
-def frame_png(frame: UInt8[ndarray, "height width 3"]) -> bytes:
-    """Encode RGB pixels as a PNG, which loses nothing."""
-    file = io.BytesIO()
-    Image.fromarray(frame).save(file, format="PNG", compress_level=1)
     return file.getvalue()
 
 

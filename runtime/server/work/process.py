@@ -1,25 +1,20 @@
 """One child process, as the server holds it: started, written to, listened to, and ended for certain."""
 
 import asyncio
-import json
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from time import monotonic
 
+from vipx.runtime.server.interpreters import start_interpreter
 from vipx.runtime.server.work.channel.messages import Message, Start, line_of, message_of
 from vipx.runtime.server.work.channel.slots import Slots
 
+_MAIN = "vipx.runtime.server.work.child.main"  # not imported: it brings the engines
 _LINE_BYTES = 2**20
 _REAP_S = 0.005
-# The child sees the modules that the server sees; neither its folder nor the environment adds any.
-_CODE = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from vipx.runtime.server.work.child.main import main; main(*map(int, sys.argv[2:]))"
-)
 
 
 class ChildProcess:
@@ -44,17 +39,8 @@ class ChildProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             shared = (theirs.fileno(), slots.descriptor)
-            arguments = [
-                json.dumps([path for path in sys.path if path]),
-                *map(str, (*shared, count)),
-            ]
             # Not in a thread: Linux would end the child together with the thread that started it.
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _CODE, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # stdout belongs to the server's caller
-                pass_fds=shared,
-            )
+            process = start_interpreter(_MAIN, (*shared, count), shared)
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE_BYTES)
         child = cls(process, reader, writer)
         child.send(start)

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from vipx.runtime.server.storage.pictures import PictureBatch, frame_png, lasting, paths_of
+from vipx.runtime.server.storage.pictures import PictureBatch, lasting, paths_of
+from vipx.runtime.server.storage.png import frame_png
 from vipx.runtime.server.storage.record import Record
 from vipx.runtime.server.storage.writing.png_process import PngProcess
 from vipx.verdict import Verdict

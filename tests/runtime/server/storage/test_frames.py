@@ -13,7 +13,8 @@ from PIL import Image
 
 from tests.runtime.server.storage.records import eventually, record, with_store
 from vipx.runtime.server.storage import rows
-from vipx.runtime.server.storage.pictures import PictureBatch, frame_png, lasting
+from vipx.runtime.server.storage.pictures import PictureBatch, lasting
+from vipx.runtime.server.storage.png import frame_png
 from vipx.runtime.server.storage.reader import Filter
 from vipx.runtime.server.storage.record import Record, Result
 from vipx.runtime.server.storage.settings import Retention

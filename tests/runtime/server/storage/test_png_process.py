@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.runtime.server.storage.test_frames import frame, framed
-from vipx.runtime.server.storage.pictures import frame_png
+from vipx.runtime.server.storage.png import frame_png
 from vipx.runtime.server.storage.writing import png_process
 from vipx.runtime.server.storage.writing.frames import FrameKeeper, Written
 from vipx.runtime.server.storage.writing.png_process import PngProcess
@@ -54,6 +54,7 @@ def test_it_yields_to_everything_and_outlives_the_signals_that_end_a_server(
     process = encoder.pid
     assert process is not None
     assert os.getpriority(os.PRIO_PROCESS, process) == 19
+    assert os.sched_getscheduler(process) == os.SCHED_IDLE
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(process, number)
     assert encoder.encode(frame(1)) == frame_png(frame(1))
