@@ -51,8 +51,8 @@ def assemble(
     models_of(((one.name, one.size) for one in inspecting.work.recipes), settings.limits.images)
     access = Access(settings)
     routes = [
-        *ProtocolRoutes(settings, inspecting, bodies).routes(),
         *InspectRoutes(settings, inspecting, bodies).routes(),
+        *ProtocolRoutes(settings, inspecting, bodies).routes(),
         *SessionRoutes(access, bodies).routes(),
         *_plain_routes(inspecting, bodies, counted),
         *pages,

@@ -61,20 +61,21 @@ class ProtocolRoutes:
         self._bodies = bodies
 
     def routes(self) -> list[Route]:
-        """List every path; those of a model also with its version."""
+        """List every path, those of a model also with its version; what a line asks for comes first."""
         get, post = ["GET"], ["POST"]
-        model = [
+        infer, *model = [
             Route(f"/v2/models/{{model}}{version}{path}", answer, methods=methods)
             for version in ("", "/versions/{version}")
             for path, answer, methods in (
+                ("/infer", self._infer, post),
                 ("", self._metadata, get),
                 ("/ready", self._model_ready, get),
                 ("/config", self._config, get),
                 ("/stats", self._model_statistics, get),
-                ("/infer", self._infer, post),
             )
         ]
         return [
+            infer,
             Route("/v2", self._server, methods=get),
             Route("/v2/", self._server, methods=get),
             Route("/v2/health/live", self._live, methods=get),
