@@ -6,6 +6,7 @@ from collections import deque
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Final, NamedTuple
 
 from jaxtyping import UInt8
@@ -19,6 +20,8 @@ from vipx.verdict import Verdict
 
 _LOG = logging.getLogger("vipx.server")
 _MOST_BYTES: Final = 128 * 2**20
+_TOGETHER_S: Final = 0.5
+_TOGETHER_BYTES: Final = 16 * 2**20
 
 
 class Numbered(NamedTuple):
@@ -125,42 +128,67 @@ class FrameKeeper:
             self._thread.start()
 
     def _run(self) -> None:
-        while (numbered := self._next()) is not None:
-            self._keep(numbered)
+        batch = _Batch()
+        while (numbered := self._next(batch.due)) is not None or not self._is_done:
+            if numbered is not None and (made := self._made(numbered)) is not None:
+                batch.add(made)
+            if batch.is_due():
+                self._write_together(batch.take())
+        self._write_together(batch.take())
 
-    def _next(self) -> Numbered | None:
+    @property
+    def _is_done(self) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._ending)
+            return self._ending and not self._waiting
+
+    def _next(self, due: float | None) -> Numbered | None:
+        """Wait for a frame; None at the time that is due, and at the end."""
+        patience = None if due is None else max(0.0, due - monotonic())
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._ending, patience)
             return self._waiting.popleft() if self._waiting else None
 
-    def _keep(self, numbered: Numbered) -> None:
-        written = None
-        try:
-            written = self._written(numbered)
-        except OSError as error:  # the store's own alarm says what is wrong with the disk
-            _LOG.warning("the picture of result %s: %s", numbered.record.result_id, error)
-        except Exception:
-            _LOG.exception("the picture of result %s", numbered.record.result_id)
-        with self._changed:
-            self._held -= _size(numbered)
-            if written is None:
-                self.lost += 1
-            else:
-                self._done.append(written)
-
-    def _written(self, numbered: Numbered) -> Written:
+    def _made(self, numbered: Numbered) -> "_Made | None":
         record = numbered.record
         assert record.frame is not None
-        png = self._encoded(record.frame)
-        path, _ = paths_of(replace(record, image=png))
-        assert path is not None
         try:
-            self._write(path, png)
-        except (
-            FileNotFoundError
-        ):  # the last other picture of its folder went, and the folder with it
-            self._write(path, png)
-        return Written(numbered.seq, path, len(png))
+            png = self._encoded(record.frame)
+            path, _ = paths_of(replace(record, image=png))
+            assert path is not None
+        except Exception:
+            _LOG.exception("the picture of result %s", record.result_id)
+            self._end([record.frame.nbytes], [])
+            return None
+        written = Written(numbered.seq, path, len(png))
+        return _Made(record.result_id, record.frame.nbytes, png, written)
+
+    def _write_together(self, made: list["_Made"]) -> None:
+        if not made:
+            return
+        try:
+            self._write(made)
+        except Exception:  # one of them is at fault, or a folder went with its last other picture
+            for one in made:
+                self._write_alone(one)
+        else:
+            self._end([one.held for one in made], [one.written for one in made])
+
+    def _write_alone(self, made: "_Made") -> None:
+        written: list[Written] = []
+        try:
+            self._write([made])
+            written = [made.written]
+        except OSError as error:  # the store's own alarm says what is wrong with the disk
+            _LOG.warning("the picture of result %s: %s", made.result_id, error)
+        except Exception:
+            _LOG.exception("the picture of result %s", made.result_id)
+        self._end([made.held], written)
+
+    def _end(self, held: list[int], written: list[Written]) -> None:
+        with self._changed:
+            self._held -= sum(held)
+            self.lost += len(held) - len(written)
+            self._done += written
 
     def _encoded(self, frame: UInt8[ndarray, "height width 3"]) -> bytes:
         if self._encoder is not None and not self._ending:
@@ -171,14 +199,45 @@ class FrameKeeper:
                     _LOG.warning("a picture is made in the server itself: %s", error)
         return frame_png(frame)
 
-    def _write(self, path: str, png: bytes) -> None:
+    def _write(self, made: list["_Made"]) -> None:
         pictures = PictureBatch(self._root, self._pool)
-        pictures.add(path, png)
         try:
+            for one in made:
+                pictures.add(one.written.path, one.png)
             pictures.write()
         except BaseException:
             pictures.undo()
             raise
+
+
+class _Made(NamedTuple):
+    """A picture that is made and not yet written; its frame's bytes count as held until it is."""
+
+    result_id: str
+    held: int
+    png: bytes
+    written: Written
+
+
+class _Batch:
+    """Pictures that are written together: each write of its own would cost the disk and the front more."""
+
+    def __init__(self) -> None:
+        self._made: list[_Made] = []
+        self.due: float | None = None
+
+    def add(self, made: _Made) -> None:
+        self._made.append(made)
+        if self.due is None:
+            self.due = monotonic() + _TOGETHER_S
+
+    def is_due(self) -> bool:
+        size = sum(len(one.png) for one in self._made)
+        return size > _TOGETHER_BYTES or (self.due is not None and monotonic() >= self.due)
+
+    def take(self) -> list[_Made]:
+        made, self._made, self.due = self._made, [], None
+        return made
 
 
 def _size(numbered: Numbered) -> int:

@@ -15,6 +15,7 @@ from vipx.runtime.server.work.channel.messages import Dropped, Unreadable, Work
 from vipx.runtime.server.work.channel.slots import Slots
 from vipx.runtime.server.work.child.desk import Desk, Job
 
+_AT_ONCE = 2**20  # pixels that are resized sooner than another thread is woken and told
 _DECODERS = 2  # a picture that decodes slowly must not hold up the next one
 
 
@@ -44,11 +45,11 @@ class Preparation:
         self._since: dict[int, float] = {}
 
     def begin(self, work: Work) -> None:
-        """Prepare an image; without waiting, unless it has the model's size already."""
+        """Prepare an image; small pixels at once, everything else without waiting for it."""
         self._desk.expect(work.number)
         if not work.height:
             self._decoders.submit(self._prepare, work)
-        elif (work.height, work.width) == (self._taken.height, self._taken.width):
+        elif work.height * work.width <= _AT_ONCE:
             self._prepare(work)
         else:
             self._resizer.submit(self._prepare, work)

@@ -19,7 +19,7 @@ pytestmark = [
 
 # What a real Triton does not pass, and how it fails; docs/server/protocol.md says why we do otherwise.
 DIFFERENT = {
-    "repository_index": "",  # pytriton's models lie in no repository
+    "repository_index": None,  # pytriton's models lie in no repository
     "no_picture": re.escape("[500]"),
     "shared_memory_is_refused": re.escape("[404] Unable to find shared memory region"),
     "loading_is_not_offered": re.escape("[500] failed to load"),

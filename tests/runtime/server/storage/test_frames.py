@@ -3,8 +3,11 @@
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -13,14 +16,14 @@ from PIL import Image
 
 from tests.runtime.server.storage.records import eventually, record, with_store
 from vipx.runtime.server.storage import rows
-from vipx.runtime.server.storage.pictures import PictureBatch, lasting
+from vipx.runtime.server.storage.pictures import PictureBatch, lasting, paths_of
 from vipx.runtime.server.storage.png import frame_png
 from vipx.runtime.server.storage.reader import Filter
 from vipx.runtime.server.storage.record import Record, Result
 from vipx.runtime.server.storage.settings import Retention
 from vipx.runtime.server.storage.store import Store
 from vipx.runtime.server.storage.writing import frames as frames_module
-from vipx.runtime.server.storage.writing.frames import FrameKeeper
+from vipx.runtime.server.storage.writing.frames import FrameKeeper, Written
 from vipx.verdict import Verdict
 
 HEADER, FRAME_BYTES = 100, 20 * 30 * 3
@@ -227,6 +230,72 @@ def test_what_waits_is_bounded_and_frames_of_good_parts_go_first(
         keeper.finish()
     assert [one.seq for one in keeper.take()] == [1, 5, 6]
     assert keeper.lost == 4
+
+
+def kept(folder: Path, seeds: range, spoil: Callable[[list[Record]], None]) -> FrameKeeper:
+    """Keep frames that are all made before the end."""
+    records = [framed(seed=seed) for seed in seeds]
+    with ThreadPoolExecutor(1) as pool:
+        keeper = FrameKeeper(folder, pool)
+        for seq, one in enumerate(records):
+            keeper.offer(one, seq)
+        spoil(records)
+        keeper.begin()
+        keeper.finish()
+    return keeper
+
+
+def test_pictures_are_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames_module, "_TOGETHER_S", 600)
+    writes, write = [0], PictureBatch.write
+
+    def counted(self: PictureBatch) -> None:
+        writes[0] += 1
+        write(self)
+
+    monkeypatch.setattr(PictureBatch, "write", counted)
+    keeper = kept(tmp_path, range(20), lambda _: None)
+    assert [one.seq for one in keeper.take()] == list(range(20))
+    assert (writes, keeper.lost) == ([1], 0)
+
+
+def test_one_picture_that_cannot_be_written_costs_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def occupy(records: list[Record]) -> None:
+        path, _ = paths_of(replace(records[2], image=frame_png(frame())))
+        assert path is not None
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_bytes(b"another's")
+
+    keeper = kept(tmp_path, range(5), occupy)
+    written = keeper.take()
+    assert [one.seq for one in written] == [0, 1, 3, 4]
+    assert keeper.lost == 1
+    for one in written:
+        with Image.open(tmp_path / one.path) as read:
+            assert np.array_equal(np.asarray(read), frame(one.seq))
+    assert sorted(len(path.read_bytes()) for path in tmp_path.rglob("*.png"))[0] == 9
+    assert len(caplog.records) == 1
+
+
+def test_many_bytes_are_written_before_their_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames_module, "_TOGETHER_S", 600)
+    monkeypatch.setattr(frames_module, "_TOGETHER_BYTES", 3 * len(frame_png(frame())))
+    with ThreadPoolExecutor(1) as pool:
+        keeper = FrameKeeper(tmp_path, pool)
+        for seq in range(5):
+            keeper.offer(framed(seed=seq), seq)
+        keeper.begin()
+        written: list[Written] = []
+        end = monotonic() + 60
+        while len(written) < 4:
+            assert monotonic() < end
+            written += keeper.take()
+        keeper.finish()
+    assert [one.seq for one in written + keeper.take()] == [0, 1, 2, 3, 4]
 
 
 def test_a_folder_that_is_swept_away_meanwhile_is_made_again(
