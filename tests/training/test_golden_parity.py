@@ -14,6 +14,7 @@ from vipx.training.methods.vip2clip.objective import optimiser, training_step
 # The key bias adds the same number to every logit of a softmax: its gradient is 0, and what the published code
 # measures is rounding. Adam turns that noise into steps of +-1e-5; vipx leaves the bias as it is.
 ROUNDING_ONLY = "fgp.k_proj_pre_1.bias"
+UNUSED = "fgp.prompt_temp_l1"
 _FGP = {
     "q_proj_pre": "query",
     "k_proj_pre_1": "key",
@@ -102,7 +103,24 @@ def test_parameter_sums_after_one_adam_step_are_the_published_ones(
     )
     for key, total in expected.items():
         value = _ours(steps[name][1], key, gradient=False).double().sum().item()
-        assert value == pytest.approx(total, rel=1e-4, abs=1e-4)
+        assert value == pytest.approx(total, abs=1e-4 + _loose(steps[name][1], key))
+
+
+def _loose(method: Vip2Clip, published: str) -> float:
+    """Say how far a sum may move because each gradient is rounded by a 4-millionth of the largest.
+
+    Adam's first step is g / (|g| + eps) times the rate. Where |g| is about eps, as in one of 24,576 elements of
+    the case `tests`, rounding turns it by half the rate, and each kind of processor rounds otherwise.
+    """
+    if published == UNUSED:
+        return 0.0
+    adam = optimiser(method)
+    rate, eps = max(group["lr"] for group in adam.param_groups), adam.defaults["eps"]
+    size = _ours(method, published, gradient=True).double().abs()
+    size = size[size > 0]  # exactly 0 behind a ReLU that is shut
+    noise = 2.0**-22 * size.max()
+    below = size / (size + eps) - (size - noise) / ((size - noise).abs() + eps)
+    return float(rate * below.sum())
 
 
 def _ours(method: Vip2Clip, published: str, *, gradient: bool) -> Tensor:
