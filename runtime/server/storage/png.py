@@ -1,7 +1,7 @@
 """PNGs of camera frames for little processor time.
 
 Libraries try five filters on every row and search for repeats far back, which photographs of parts hardly have.
-One filter for all rows and runs alone take a third to a quarter of the time (measured: docs/server/storage.md).
+One filter for all rows and runs alone take a quarter to a half of the time (measured: docs/server/storage.md).
 """
 
 import struct

@@ -16,7 +16,7 @@ from vipx.runtime.server.interpreters import start_interpreter
 from vipx.runtime.server.storage.writing import png_worker
 from vipx.runtime.server.storage.writing.png_worker import LENGTH, SIZE, received
 
-_PATIENCE_S: Final = 120.0  # 12 megapixels take 0.1 s of a core, of which there may be little
+_PATIENCE_S: Final = 120.0  # 12 megapixels take up to 0.7 s of a core, of which there may be little
 
 
 class PngProcess:
