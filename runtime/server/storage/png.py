@@ -1,7 +1,7 @@
 """PNGs of camera frames for little processor time.
 
-Libraries try five filters on every row and search for repeats far back, which photographs of parts hardly have.
-One filter for all rows and runs alone take a quarter to a half of the time (measured: docs/server/storage.md).
+Pillow tries five filters on every row and searches for repeats far back. One filter for all rows and runs alone
+take a quarter to a half of that time, for files up to half as large again (measured: docs/server/storage.md).
 """
 
 import struct

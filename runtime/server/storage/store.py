@@ -133,6 +133,8 @@ class Store:
         return receipt
 
     def _give_up(self, record: Record, seq: int, answer: "asyncio.Future[Receipt]") -> None:
+        if answer.done():  # it came in the same turn of the loop
+            return
         self._writer.alarm = f"{self.settings.folder}: the disk does not answer; check it"
         self._tell(record, Receipt(seq, stored=False), answer)
 
